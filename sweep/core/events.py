@@ -1,0 +1,150 @@
+"""What happens to a study: the lines of `events.jsonl`, and the only input of `StudyMachine`.
+
+Times are seconds since 1970 (UTC), given by whoever observed the event. Replaying the lines of a study gives its state.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+Outcome = Literal["returned", "stopped", "failed", "lost", "interrupted"]
+"""How an attempt ended.
+
+returned: the training function came to its end (or was ended at max_t); stopped: the scheduler's decision;
+failed: it raised; lost: its process, node or driver died; interrupted: the user asked the study to stop.
+"""
+
+
+class Event(BaseModel):
+    """Something that happened, at a time."""
+
+    # NaN and infinity are no JSON; as strings every reader of JSON Lines can take the file.
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="strings")
+
+    time: float
+
+
+class StudyCreated(Event):
+    """The first line of every log."""
+
+    type: Literal["study_created"] = "study_created"
+    study: str
+    spec_sha256: str
+    sweep_version: str
+
+
+class RunStarted(Event):
+    """A driver began to work on the study: its launch or a resume."""
+
+    type: Literal["run_started"] = "run_started"
+    executor: str
+    slots: int = Field(ge=1)
+    notes: list[str] = []
+    dashboard: str | None = None
+
+
+class TrialCreated(Event):
+    """The sampler proposed a config."""
+
+    type: Literal["trial_created"] = "trial_created"
+    trial: int = Field(ge=0)
+    config: dict[str, Any]
+
+
+class SpaceExhausted(Event):
+    """The sampler has no further config to propose."""
+
+    type: Literal["space_exhausted"] = "space_exhausted"
+
+
+class AttemptStarted(Event):
+    """A placement of a trial began to run."""
+
+    type: Literal["attempt_started"] = "attempt_started"
+    trial: int
+    attempt: int = Field(ge=1)
+    node: str = ""
+    device: str = ""
+
+
+class Reported(Event):
+    """The training function reported its metrics, `time_attr` among them."""
+
+    type: Literal["reported"] = "reported"
+    trial: int
+    attempt: int
+    metrics: dict[str, float]
+    checkpoint: str | None = None
+
+
+class Decided(Event):
+    """What the study answered to a report; derived, kept so that people can read why."""
+
+    type: Literal["decided"] = "decided"
+    trial: int
+    t: int
+    action: Literal["advance", "stop", "finish"]
+    reason: str
+    rung: int | None = None
+
+
+class AttemptEnded(Event):
+    """A placement of a trial ended."""
+
+    type: Literal["attempt_ended"] = "attempt_ended"
+    trial: int
+    attempt: int
+    outcome: Outcome
+    error: str | None = None
+
+
+class StopRequested(Event):
+    """A person asked the study to stop; running trials end at their next report."""
+
+    type: Literal["stop_requested"] = "stop_requested"
+    reason: str
+
+
+class Ticked(Event):
+    """Time passed without anything else happening; written only when it ends the study."""
+
+    type: Literal["ticked"] = "ticked"
+
+
+class RunEnded(Event):
+    """The driver's work is over; `complete` when nothing is left to resume."""
+
+    type: Literal["run_ended"] = "run_ended"
+    reason: str
+    complete: bool
+
+
+class Promoted(Event):
+    """A trial's checkpoint became a registry version."""
+
+    type: Literal["promoted"] = "promoted"
+    trial: int
+    model: str
+    version: int
+    alias: str | None = None
+    path: str
+
+
+AnyEvent = Annotated[
+    StudyCreated
+    | RunStarted
+    | TrialCreated
+    | SpaceExhausted
+    | AttemptStarted
+    | Reported
+    | Decided
+    | AttemptEnded
+    | StopRequested
+    | Ticked
+    | RunEnded
+    | Promoted,
+    Field(discriminator="type"),
+]
+ANY_EVENT: TypeAdapter[AnyEvent] = TypeAdapter(AnyEvent)

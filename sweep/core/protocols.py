@@ -1,0 +1,172 @@
+"""The seams: what an executor, a sampler and a training process owe to the driver, and the driver to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from sweep.core.events import Outcome
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The answer to one report. It can't be made without a reason."""
+
+    action: Literal["advance", "stop", "finish"]
+    reason: str
+    rung: int | None = None
+
+
+@dataclass(frozen=True)
+class Placement:
+    """One attempt of one trial, complete: everything that a training process needs.
+
+    Plain values only, for it travels between processes.
+
+    Attributes:
+        study: the study's name.
+        trial: number of the trial, from 0.
+        attempt: number of this attempt, from 1.
+        config: parameter name to value.
+        entrypoint: `package.module:function` or `/abs/path/file.py:function`.
+        seed: of this trial, the same in each attempt; 0 <= seed < 2**31.
+        time_attr: the metric that counts fidelity, e.g. "epoch".
+        max_t: the fidelity at which a trial is complete.
+        trial_dir: absolute folder of the trial: attempt logs, checkpoints, tensorboard.
+        checkpoint: absolute folder of the checkpoint to go on from.
+        checkpoint_every: a checkpoint is written when t is a multiple of this, and at max_t.
+        gpu: share of one GPU (0 < gpu <= 1), or a number of whole GPUs; 0 for CPU only.
+        cpu: CPU cores.
+        env: environment variables for the training function.
+        working_dir: absolute folder that is put first on sys.path.
+        device: "cuda" or "cpu" to insist, "auto" for CUDA where there is one.
+    """
+
+    study: str
+    trial: int
+    attempt: int
+    config: Mapping[str, Any]
+    entrypoint: str
+    seed: int
+    time_attr: str
+    max_t: int
+    trial_dir: str
+    checkpoint: str | None = None
+    checkpoint_every: int = 1
+    gpu: float = 0
+    cpu: float = 1
+    env: Mapping[str, str] = field(default_factory=dict)
+    working_dir: str | None = None
+    device: str = "auto"
+
+
+class Channel(Protocol):
+    """The way of a training process to its driver."""
+
+    def report(self, metrics: Mapping[str, float], checkpoint: str | None) -> Decision:
+        """Deliver one report and wait for the decision.
+
+        Args:
+            metrics: finite or not, `time_attr` always among them.
+            checkpoint: absolute folder of a checkpoint that is complete, or None.
+        """
+        ...
+
+
+RunAttempt = Callable[[Placement, Channel], Outcome]
+"""Runs a placement's training function to its end.
+
+Returns "returned", "stopped" or "interrupted"; raises whatever the training function raised.
+It is importable by name, so that a worker process can be sent to it.
+"""
+
+
+class Director(Protocol):
+    """What an executor asks and tells: the study's side of the table. Called from one thread."""
+
+    @property
+    def finished(self) -> bool:
+        """Nothing runs and nothing more will be placed."""
+        ...
+
+    def next_placement(self) -> Placement | None:
+        """The next attempt to start, or None when there is none at the moment."""
+        ...
+
+    def started(self, placement: Placement, *, node: str, device: str) -> None:
+        """The placement's process has begun."""
+        ...
+
+    def reported(self, placement: Placement, metrics: Mapping[str, float], checkpoint: str | None) -> Decision:
+        """The training function reported; the answer is final."""
+        ...
+
+    def ended(self, placement: Placement, outcome: Outcome, error: str | None = None) -> None:
+        """The attempt is over; `error` is the traceback or the reason, for failed and lost ones."""
+        ...
+
+    def tick(self) -> None:
+        """Time passed; called at least once a second by executors that wait."""
+        ...
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """What an executor can do, known before the first trial.
+
+    Attributes:
+        slots: attempts at once.
+        notes: lines for the user, said once ("no GPU here: ...").
+        dashboard: URL of a page that shows the attempts, if there is one.
+    """
+
+    slots: int
+    notes: tuple[str, ...] = ()
+    dashboard: str | None = None
+
+
+class Executor(Protocol):
+    """Runs attempts somewhere."""
+
+    name: str
+
+    def open(self) -> Capacity:
+        """Take hold of the machines and say what they can do.
+
+        Raises:
+            ResourceError: a trial's share that no node can grant.
+        """
+        ...
+
+    def run(self, director: Director) -> None:
+        """Place attempts until `director.finished`."""
+        ...
+
+    def kill(self) -> None:
+        """End all attempts now; may be called from a signal handler while `run` is at work."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the machines; harmless when called twice or without `open`."""
+        ...
+
+
+class Sampler(Protocol):
+    """Proposes configs and learns from what became of them."""
+
+    def ask(self, trial: int) -> dict[str, Any] | None:
+        """A config for the trial of this number; None when the space is exhausted."""
+        ...
+
+    def add(self, trial: int, config: Mapping[str, Any]) -> None:
+        """Take up a trial that was created earlier (a replayed one); `ask` does this by itself."""
+        ...
+
+    def report(self, trial: int, t: int, value: float) -> None:
+        """An intermediate value of the objective; NaN is skipped."""
+        ...
+
+    def tell(self, trial: int, state: Literal["complete", "stopped", "failed"], value: float | None) -> None:
+        """The trial's end; `value` is its objective, None when it has none."""
+        ...

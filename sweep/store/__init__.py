@@ -1,0 +1,1 @@
+"""What a study leaves on disk: its paths, its events, its checkpoints."""

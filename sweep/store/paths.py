@@ -1,0 +1,108 @@
+"""Every file name that a study writes; nobody else joins paths.
+
+::
+
+    STORAGE/STUDY/spec.yaml        the resolved file
+                  events.jsonl     the truth: append, fsync, replay
+                  lock             held by the driver that works on the study
+                  optuna.log       Optuna's journal, rebuilt from the events when lost
+                  trials/0017/     params.json, attempt-1.log, tensorboard/, checkpoints/epoch-3/
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+_CHECKPOINT = re.compile(r".*-(\d+)$")
+
+
+@dataclass(frozen=True)
+class TrialPaths:
+    """The files of one trial."""
+
+    root: Path
+
+    @property
+    def params(self) -> Path:
+        """The trial's config as JSON."""
+        return self.root / "params.json"
+
+    @property
+    def tensorboard(self) -> Path:
+        """Folder of TensorBoard event files."""
+        return self.root / "tensorboard"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of the trial's checkpoints."""
+        return self.root / "checkpoints"
+
+    def attempt_log(self, attempt: int) -> Path:
+        """What the training function printed in this attempt, and its traceback."""
+        return self.root / f"attempt-{attempt}.log"
+
+    def checkpoint(self, time_attr: str, t: int) -> Path:
+        """Folder of the checkpoint written at fidelity `t`."""
+        return self.checkpoints / f"{time_attr}-{t}"
+
+
+def checkpoint_t(folder: Path) -> int:
+    """The fidelity that a checkpoint folder's name states.
+
+    Raises:
+        ValueError: the name isn't `TIME_ATTR-T`.
+    """
+    match = _CHECKPOINT.match(folder.name)
+    if match is None:
+        raise ValueError(f"{folder}: a checkpoint folder is named like epoch-3")
+    return int(match[1])
+
+
+@dataclass(frozen=True)
+class StudyPaths:
+    """The files of one study."""
+
+    root: Path
+
+    @property
+    def spec(self) -> Path:
+        """The resolved search file."""
+        return self.root / "spec.yaml"
+
+    @property
+    def events(self) -> Path:
+        """The study's log, one JSON object a line."""
+        return self.root / "events.jsonl"
+
+    @property
+    def lock(self) -> Path:
+        """Held, by the operating system, for as long as a driver works on the study."""
+        return self.root / "lock"
+
+    @property
+    def optuna_journal(self) -> Path:
+        """Optuna's journal storage."""
+        return self.root / "optuna.log"
+
+    @property
+    def trials(self) -> Path:
+        """Folder of the trials."""
+        return self.root / "trials"
+
+    def trial(self, number: int) -> TrialPaths:
+        """The files of one trial."""
+        return TrialPaths(self.trials / f"{number:04d}")
+
+
+def study_paths(storage: Path, study: str) -> StudyPaths:
+    """The files of the study of this name."""
+    return StudyPaths(storage / study)
+
+
+def studies(storage: Path) -> list[StudyPaths]:
+    """The studies that a storage folder holds, by name."""
+    if not storage.is_dir():
+        return []
+    return [StudyPaths(child) for child in sorted(storage.iterdir()) if (child / "events.jsonl").is_file()]
