@@ -85,7 +85,7 @@ class Decided(Event):
     type: Literal["decided"] = "decided"
     trial: int
     t: int
-    action: Literal["advance", "stop", "finish"]
+    action: Literal["advance", "stop", "finish", "pause"]
     reason: str
     rung: int | None = None
 

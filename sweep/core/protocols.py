@@ -11,9 +11,12 @@ from sweep.core.events import Outcome
 
 @dataclass(frozen=True)
 class Decision:
-    """The answer to one report. It can't be made without a reason."""
+    """The answer to one report. It can't be made without a reason.
 
-    action: Literal["advance", "stop", "finish"]
+    advance: go on; stop: the trial lost; finish: it has reached its end; pause: end here, a later attempt goes on.
+    """
+
+    action: Literal["advance", "stop", "finish", "pause"]
     reason: str
     rung: int | None = None
 

@@ -1,27 +1,95 @@
-"""The search file as typed values: what `sweep.core.loading` returns and everything else reads."""
+"""The search file as typed values: what `sweep.core.loading` returns and everything else reads.
+
+The docstring under a field is what an editor shows for the key (`sweep.core.schema`).
+"""
 
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Literal, Self
+import re
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, field_validator
 
-Scalar = bool | int | float | str | None
-"""What a parameter can be: everything that YAML and JSON write as one word."""
+from sweep.core.parameters import Choice, Constant, FloatRange, IntRange, Parameter, read_parameters
+from sweep.core.positions import Mark, Positions
+from sweep.core.rules import scheduler_faults, study_faults
+from sweep.core.section import Fault, Scalar, Section, described, refuse
+from sweep.core.units import parse_duration, parse_memory
+
+__all__ = [
+    "Budget", "CheckpointPolicy", "Choice", "Constant", "Environment", "FloatRange", "IntRange", "Metric",
+    "Parameter", "Promote", "Resources", "Retries", "Scalar", "Scheduler", "Search", "Section", "StudySpec",
+]  # fmt: skip
+
+DEFAULT_TRIALS = 50
+"""The budget of a file that names none, so that no study runs for ever."""
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+"""What a study or a model may be called: it becomes a folder."""
+
+PARAMETER_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
+_ENTRYPOINT = re.compile(r"(?:[^\W\d]\w*(?:\.[^\W\d]\w*)*|[^:\s][^:]*\.py):[^\W\d]\w*")
 
 
-class Section(BaseModel):
-    """A part of the file: unknown keys are errors, values never change."""
+def _seconds(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return parse_duration(value)
+    except ValueError as error:
+        raise refuse(f"{error}.") from error
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+
+def _gib(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return parse_memory(value)
+    except ValueError as error:
+        raise refuse(str(error)) from error
+
+
+def _share(value: Any) -> Any:
+    if value == "auto" and isinstance(value, str):
+        return value
+    rule = "Use a fraction up to 1, or a whole number."
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise refuse(f"expected a number or auto, got {described(value)}. {rule}")
+    if not math.isfinite(value) or value < 0 or (value > 1 and value != int(value)):
+        raise refuse(f"got {value!r}. {rule}")
+    return value
+
+
+def _folder_name(value: str) -> str:
+    if not NAME.fullmatch(value):
+        rule = "It becomes a folder: letters, digits, '.', '_' and '-', at most 64, a letter or digit first."
+        raise refuse(f"got {value!r}. {rule}")
+    return value
+
+
+def _environment_texts(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    return {key: _environment_text(item) for key, item in value.items()}
+
+
+def _environment_text(value: Any) -> Any:
+    # A number is what people mean by OMP_NUM_THREADS: 1. true could be "true", "True" or "1".
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+Text = Annotated[str, Field(min_length=1)]
 
 
 class Metric(Section):
     """What the training function reports and the study optimises."""
 
-    name: str
+    name: Text
+    """The key of the value in `ctx.report({...})`."""
     goal: Literal["minimize", "maximize"]
+    """Whether lower or higher is better."""
     target: float | None = None
     """The study ends when a trial has reached this value."""
 
@@ -34,133 +102,153 @@ class Metric(Section):
         return a < b if self.goal == "minimize" else a > b
 
 
-class FloatRange(Section):
-    """A real number between two ends, both included."""
-
-    kind: Literal["float"] = "float"
-    min: float
-    max: float
-    log: bool = False
-    step: float | None = None
-    when: dict[str, Any] | None = None
-
-
-class IntRange(Section):
-    """A whole number between two ends, both included."""
-
-    kind: Literal["int"] = "int"
-    min: int
-    max: int
-    log: bool = False
-    step: int | None = None
-    when: dict[str, Any] | None = None
-
-
-class Choice(Section):
-    """One of a list of values."""
-
-    kind: Literal["choice"] = "choice"
-    values: list[Any]
-    ordered: bool = False
-    when: dict[str, Any] | None = None
-
-
-class Constant(Section):
-    """A value that every trial gets."""
-
-    kind: Literal["constant"] = "constant"
-    value: Any
-
-
-Parameter = Annotated[FloatRange | IntRange | Choice | Constant, Field(discriminator="kind")]
-
-
 class Search(Section):
     """How configs are proposed."""
 
     algorithm: Literal["auto", "tpe", "gp", "cmaes", "qmc", "random", "grid", "nsga2", "nsga3"] = "auto"
-    seed: int = Field(default=0, ge=0)
+    """Which sampler proposes; auto takes what fits the space and the budget."""
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    """Makes the search repeat itself."""
     startup_trials: int | None = Field(default=None, ge=0)
+    """Random trials before the sampler learns."""
     points_to_evaluate: list[dict[str, Any]] = []
-    warm_start: list[str] = []
+    """Configs to try first; what a point leaves out is proposed."""
+    warm_start: list[Text] = []
+    """Names of earlier studies to learn from."""
 
 
 class Scheduler(Section):
     """How trials are judged while they run."""
 
     type: Literal["asha", "hyperband", "median", "pbt", "none"] = "asha"
-    time_attr: str = "epoch"
+    """The rule that stops weak trials; none lets each one finish."""
+    time_attr: Text = "epoch"
+    """The reported key that counts a trial's progress."""
     max_t: int = Field(default=100, ge=1)
+    """Where a trial is complete."""
     grace_period: int = Field(default=1, ge=1)
+    """Where trials are first compared."""
     reduction_factor: int = Field(default=3, ge=2)
+    """One in this many advances at each rung."""
     brackets: int = Field(default=1, ge=1)
+    """Ladders of rungs, each starting one rung later."""
     promote: bool = False
+    """Pause at a rung and go on when a place is free, rather than stop."""
+
+    def faults(self) -> Iterator[Fault]:
+        """The first rung isn't above the last, and each bracket has a rung."""
+        return scheduler_faults(self)
 
 
 class Budget(Section):
-    """What ends the study: the first that is reached."""
+    """What ends the study: the first that is reached. 50 trials when the file names none."""
 
     trials: int | None = Field(default=None, ge=1)
-    time_s: float | None = Field(default=None, gt=0, alias="time")
+    """Trials created."""
+    time_s: Annotated[float | None, BeforeValidator(_seconds), Field(gt=0)] = Field(default=None, alias="time")
+    """Time from the start: 10m, 1h30m, 45s, or seconds."""
     gpu_hours: float | None = Field(default=None, gt=0)
+    """Hours times the GPU shares held."""
     cost: float | None = Field(default=None, gt=0)
+    """Money, in the cluster file's currency."""
     failures: int | None = Field(default=None, ge=1)
+    """Failed trials, after their retries."""
     patience: int | None = Field(default=None, ge=1)
+    """Trials in a row without a better one."""
+
+    def model_post_init(self, _: Any) -> None:
+        """Fill in the default; failures and patience alone may never come true."""
+        if (self.trials, self.time_s, self.gpu_hours, self.cost) == (None, None, None, None):
+            self.__dict__["trials"] = DEFAULT_TRIALS
 
 
 class Resources(Section):
     """What one trial occupies."""
 
-    gpu: float | Literal["auto"] = 0
-    cpu: float = Field(default=1, gt=0)
-    gpu_memory: float | None = None
+    gpu: Annotated[float | Literal["auto"], BeforeValidator(_share)] = 0.0
+    """A share of one GPU up to 1, a number of whole GPUs, or auto to measure."""
+    cpu: float = Field(default=1.0, gt=0)
+    """CPU cores."""
+    gpu_memory: Annotated[float | None, BeforeValidator(_gib), Field(gt=0)] = None
+    """GPU memory a trial needs: 8GiB, or a number of GiB."""
     max_concurrent: int | None = Field(default=None, ge=1)
+    """Trials at once, at most."""
 
 
 class Retries(Section):
     """What happens to a failed attempt."""
 
     max: int = Field(default=0, ge=0)
+    """Further attempts of a trial that failed."""
     on_oom: Literal["grow", "shrink_batch", "fail"] = "fail"
+    """After CUDA ran out of memory: a larger share, a split batch, or an ordinary failure."""
     on_preempt: Literal["free"] = "free"
+    """A lost node never counts against max."""
 
 
 class CheckpointPolicy(Section):
     """Which checkpoints are written and kept."""
 
     every: int = Field(default=1, ge=1)
+    """Steps of time_attr between checkpoints; one is always written at max_t."""
     keep_last: int = Field(default=1, ge=1)
+    """The newest of each trial."""
     keep_best_in_study: int = Field(default=3, ge=1)
+    """The best of all trials."""
 
 
 class Promote(Section):
     """What goes into the registry when the study ends."""
 
-    model: str
+    model: Annotated[Text, Field(max_length=64)]
+    """The model's folder in the registry."""
     top_k: int = Field(default=1, ge=1)
+    """How many of the best trials become versions."""
     min_metric: float | None = None
-    alias: str | None = "champion"
+    """Promote nothing that is worse than this."""
+    alias: Text | None = "champion"
+    """The name that moves to the best new version; null moves none."""
     if_better: bool = True
-    registry: str | None = None
+    """Move the alias only when the new version beats the one it points to."""
+    registry: Text | None = None
+    """The registry's folder; null for the usual one."""
+
+    @field_validator("model", "alias")
+    @classmethod
+    def _names(cls, value: str | None) -> str | None:
+        return value if value is None else _folder_name(value)
 
 
 class Environment(Section):
     """Where the training function runs."""
 
-    image: str | None = None
-    env: dict[str, str] = {}
-    working_dir: str | None = None
+    image: Text | None = None
+    """The container image of the workers."""
+    env: Annotated[dict[str, str], BeforeValidator(_environment_texts)] = {}
+    """Environment variables."""
+    working_dir: Text | None = None
+    """The folder that training code is imported from."""
 
 
 class StudySpec(Section):
     """One search file, complete: the defaults filled in."""
 
     name: str
+    """The study's name and folder; the file's name when it is left out."""
     entrypoint: str | None = None
-    command: str | None = None
+    """The training function: package.module:function or path/file.py:function."""
+    command: Text | None = None
+    """A script to run in place of entrypoint, with macros for the parameters."""
     metric: Metric | list[Metric]
-    parameters: dict[str, Parameter]
-    constraints: list[str] = []
+    """What is optimised; a list of metrics asks for their Pareto front."""
+    parameters: Annotated[dict[str, Parameter], BeforeValidator(read_parameters)]
+    """What is searched: a map of name to range, values or constant."""
+    derived: dict[str, Text] = {}
+    """Further values of each config, as expressions: {ffn: 4 * width}."""
+    zip: list[list[str]] = []
+    """Lists of parameters whose values are taken in step."""
+    constraints: list[Text] = []
+    """Expressions that every config fulfils: width % heads == 0."""
     search: Search = Search()
     scheduler: Scheduler = Scheduler()
     budget: Budget = Budget()
@@ -169,13 +257,43 @@ class StudySpec(Section):
     checkpoint: CheckpointPolicy = CheckpointPolicy()
     promote: Promote | None = None
     environment: Environment = Environment()
-    storage: str = "studies"
+    storage: Text = "studies"
+    """Where studies are kept: a folder, s3://... or gs://..."""
 
-    @model_validator(mode="after")
-    def _one_entrypoint(self) -> Self:
-        return self
+    _positions: Positions = PrivateAttr(default_factory=lambda: Positions(Mark("spec")))
+
+    @field_validator("name")
+    @classmethod
+    def _name(cls, value: str) -> str:
+        return _folder_name(value)
+
+    @field_validator("entrypoint")
+    @classmethod
+    def _entrypoint(cls, value: str | None) -> str | None:
+        if value is None or _ENTRYPOINT.fullmatch(value):
+            return value
+        raise refuse(f"got {value!r}. Write package.module:function or path/file.py:function.")
+
+    @field_validator("parameters")
+    @classmethod
+    def _parameter_names(cls, value: dict[str, Parameter]) -> dict[str, Parameter]:
+        for name in value:
+            if not PARAMETER_NAME.fullmatch(name):
+                raise refuse(f"{name!r} can't be a parameter's name. {PARAMETER_NAME_RULE}")
+        return value
+
+    def faults(self) -> Iterator[Fault]:
+        """The rules between sections."""
+        return study_faults({name: getattr(self, name) for name in type(self).model_fields})
 
     @property
     def objective(self) -> Metric:
         """The metric that ranks trials: the first of several."""
         return self.metric[0] if isinstance(self.metric, list) else self.metric
+
+    def where(self, *path: str | int) -> str:
+        """Where a value stands, "vit.yaml:12:7"; for a default, the nearest key around it."""
+        return str(self._positions.value(path))
+
+
+PARAMETER_NAME_RULE = "Names are letters, digits, '_' and '-', at most 64, a letter or '_' first."

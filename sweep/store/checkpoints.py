@@ -1,7 +1,7 @@
 """Checkpoints on disk: a folder that is complete and checked, or not there at all.
 
-A checkpoint is whatever files its writer puts in, and a `manifest.json` with the size and SHA-256 of each. It is written
-beside its place, fsynced and renamed, so a reader never sees half of one.
+A checkpoint is whatever files its writer puts in, and a `manifest.json` with the size and SHA-256 of each. It is
+written beside its place, fsynced and renamed, so a reader never sees half of one.
 """
 
 from __future__ import annotations

@@ -1,0 +1,101 @@
+"""What a study will do, before it does: rungs, how many trials each is expected to see, epochs in total."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sweep.core.schedulers.asha import ladder
+from sweep.core.spec import Metric, StudySpec
+from sweep.core.trial import Trial
+
+
+@dataclass(frozen=True)
+class Rung:
+    """A fidelity where trials are compared, and how many are expected there; the last is max_t."""
+
+    t: int
+    expected_trials: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study before its start.
+
+    Attributes:
+        trials: how many will be created, or None when only time ends the study.
+        rungs: of the lowest bracket, ascending; the last is max_t.
+        slots: trials at once.
+        expected_t: fidelity steps over all trials, if 1 in reduction_factor advances at each rung.
+        longest_t: fidelity steps if nobody were stopped; an upper bound.
+        gpu: share of a GPU that a trial occupies.
+    """
+
+    trials: int | None
+    rungs: tuple[Rung, ...]
+    slots: int
+    expected_t: float | None
+    longest_t: int | None
+    gpu: float
+    time_s: float | None
+
+    def gpu_hours(self, seconds_per_t: float) -> float | None:
+        """Upper bound of GPU-hours at this many seconds for a fidelity step."""
+        return None if self.longest_t is None else self.longest_t * seconds_per_t * self.gpu / 3600
+
+
+def make(spec: StudySpec, *, slots: int) -> Plan:
+    """The plan of a search file on `slots` trials at once."""
+    scheduler, trials = spec.scheduler, spec.budget.trials
+    steps = [] if scheduler.type == "none" else ladder(scheduler)
+    counts = _expected(spec, trials or 1, steps)
+    rungs = tuple(Rung(t, count) for t, count in zip([*steps, scheduler.max_t], counts, strict=True))
+    spent, before = 0.0, 0
+    for rung in rungs:
+        spent += rung.expected_trials * (rung.t - before)
+        before = rung.t
+    share = spec.resources.gpu if isinstance(spec.resources.gpu, int | float) else 0
+    return Plan(
+        trials=trials,
+        rungs=rungs,
+        slots=slots,
+        expected_t=spent if trials else None,
+        longest_t=trials * scheduler.max_t if trials else None,
+        gpu=float(share),
+        time_s=spec.budget.time_s,
+    )
+
+
+def _expected(spec: StudySpec, trials: int, steps: list[int]) -> list[float]:
+    """How many trials reach each rung of the lowest bracket, and max_t."""
+    # The k-th arrival of a rung is in its best max(1, k // rf) with that many chances in k.
+    reached: list[float] = [float(trials)]
+    for _ in steps:
+        arrived = round(reached[-1])
+        advanced = sum(max(1, k // spec.scheduler.reduction_factor) / k for k in range(1, arrived + 1))
+        reached.append(advanced)
+    return reached
+
+
+def survival(trials: list[Trial], rungs: list[int], metric: Metric) -> list[tuple[int, int, float | None]]:
+    """For each rung: its fidelity, how many trials have reached it, and the best value reported there or later.
+
+    Args:
+        trials: of the study.
+        rungs: fidelities, ascending.
+        metric: which value, and which way is better.
+    """
+    table: list[tuple[int, int, float | None]] = []
+    for rung in rungs:
+        there = [trial for trial in trials if trial.t >= rung]
+        values = [
+            report.metrics[metric.name]
+            for trial in there
+            for report in trial.reports
+            if report.t >= rung and report.metrics.get(metric.name) is not None
+        ]
+        best: float | None = None
+        for value in values:
+            if best is None or metric.better(value, best):
+                best = value
+        table.append((rung, len(there), best))
+    return table

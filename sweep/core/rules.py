@@ -1,0 +1,201 @@
+"""The rules between values of a search file. Each reads typed values and yields what is wrong.
+
+The loader runs them on whatever could be read, so that one bad key doesn't hide another.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from sweep.core.expressions import compares, names_in
+from sweep.core.parameters import Choice, Constant, Parameter
+from sweep.core.section import Fault
+from sweep.core.values import value_problem
+
+if TYPE_CHECKING:
+    from sweep.core.spec import Metric, Scheduler, Search
+
+
+def scheduler_faults(scheduler: Scheduler) -> Iterator[Fault]:
+    """The first rung isn't above the last, and each bracket has a rung."""
+    first, last = scheduler.grace_period, scheduler.max_t
+    if first > last:
+        text = f"got {first}, which is above max_t {last}. The first rung can't lie beyond the last."
+        yield Fault(("grace_period",), text, ("grace_period", "max_t"))
+        return
+    rungs, t = 1, first * scheduler.reduction_factor
+    while t <= last:
+        rungs, t = rungs + 1, t * scheduler.reduction_factor
+    if scheduler.brackets > rungs:
+        text = (
+            f"got {scheduler.brackets}, but grace_period {first}, max_t {last} and reduction_factor "
+            f"{scheduler.reduction_factor} give {rungs} rungs. Use at most {rungs}."
+        )
+        yield Fault(("brackets",), text, ("brackets", "grace_period", "max_t", "reduction_factor"))
+
+
+def study_faults(parts: Mapping[str, Any], broken: frozenset[str] = frozenset()) -> Iterator[Fault]:
+    """The rules between sections.
+
+    Args:
+        parts: field name of StudySpec to its typed value; what couldn't be read is left out.
+        broken: names of parameters that are in the file and couldn't be read.
+    """
+    parameters: dict[str, Parameter] = parts.get("parameters", {})
+    known = [*parameters, *broken]
+    if "entrypoint" in parts and "command" in parts:
+        yield from _entrypoint(parts["entrypoint"], parts["command"])
+    if "metric" in parts:
+        yield from _metric(parts["metric"], parts.get("scheduler"))
+    if "parameters" in parts and not broken:
+        yield from _something_varies(parameters)
+    for name, parameter in parameters.items():
+        yield from _when(name, parameter, parameters, known)
+    yield from _when_cycles(parameters)
+    if "search" in parts:
+        yield from _points(parts["search"], parameters, known)
+    yield from _derived(parts.get("derived", {}), known)
+    yield from _zip(parts.get("zip", []), parameters, known)
+    for place, text in enumerate(parts.get("constraints", [])):
+        readable = [*known, *parts.get("derived", {})]
+        yield from _expression(("constraints", place), text, readable, constraint=True)
+
+
+def _entrypoint(entrypoint: str | None, command: str | None) -> Iterator[Fault]:
+    if entrypoint is not None and command is not None:
+        yield Fault(("command",), "stands beside entrypoint. Keep exactly one of them.", ())
+    if entrypoint is None and command is None:
+        text = "is missing. Name the training function: entrypoint: package.module:function."
+        yield Fault(("entrypoint",), text, ())
+
+
+def _metric(metric: Metric | list[Metric], scheduler: Scheduler | None) -> Iterator[Fault]:
+    several = isinstance(metric, list)
+    metrics: list[Metric] = metric if isinstance(metric, list) else [metric]
+    if not metrics:
+        yield Fault(("metric",), "is empty. Write metric: {name: val_loss, goal: minimize}.", ())
+    seen: set[str] = set()
+    for place, one in enumerate(metrics):
+        path = ("metric", place, "name") if several else ("metric", "name")
+        if one.name in seen:
+            yield Fault(path, f"{one.name!r} is listed twice. Remove one of them.", ())
+        seen.add(one.name)
+        if scheduler is not None and one.name == scheduler.time_attr:
+            text = f"{one.name!r} is also scheduler.time_attr. Progress can't be the objective; name another."
+            yield Fault(path, text, ())
+
+
+def _something_varies(parameters: Mapping[str, Parameter]) -> Iterator[Fault]:
+    if not parameters:
+        yield Fault(("parameters",), "is empty. Name at least one: lr: {min: 1.0e-5, max: 0.1, log: true}.", ())
+    elif all(isinstance(one, Constant) or _single(one) for one in parameters.values()):
+        yield Fault(("parameters",), "has nothing to search: each parameter has one value. Let one vary.", ())
+
+
+def _single(parameter: Parameter) -> bool:
+    return isinstance(parameter, Choice) and len(parameter.values) == 1
+
+
+def _unknown(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f" Did you mean {near[0]}?" if near else f" The file has {', '.join(known[:8])}." if known else ""
+    return f"{name!r} is no parameter.{hint}"
+
+
+def _when(
+    name: str, parameter: Parameter, parameters: Mapping[str, Parameter], known: list[str]
+) -> Iterator[Fault]:
+    condition = None if isinstance(parameter, Constant) else parameter.when
+    for other, wanted in (condition or {}).items():
+        path = ("parameters", name, "when", other)
+        if other == name:
+            yield Fault(path, "a parameter can't depend on itself.", ())
+        elif other not in known:
+            yield Fault(path, _unknown(other, known), ())
+        elif other in parameters:
+            for value in wanted if isinstance(wanted, list) else [wanted]:
+                wrong = value_problem(parameters[other], value)
+                if wrong:
+                    yield Fault(path, f"{other} can never be {value!r}: {wrong}", ())
+
+
+def _when_cycles(parameters: Mapping[str, Parameter]) -> Iterator[Fault]:
+    needs = {
+        name: [other for other in getattr(one, "when", None) or {} if other in parameters and other != name]
+        for name, one in parameters.items()
+    }
+    # Names whose conditions all lead to an end; a cycle and what hangs on it never get here.
+    settled: set[str] = set()
+    while ready := [name for name in needs if name not in settled and settled.issuperset(needs[name])]:
+        settled.update(ready)
+    left = [name for name in needs if name not in settled]
+    if left:
+        chain = [left[0]]
+        while chain[-1] not in chain[:-1]:
+            chain.append(next(other for other in needs[chain[-1]] if other not in settled))
+        circle = chain[chain.index(chain[-1]) :]
+        text = f"the conditions go in a circle: {' -> '.join(circle)}. Remove one of them."
+        yield Fault(("parameters", circle[0], "when"), text, ())
+
+
+def _points(search: Search, parameters: Mapping[str, Parameter], known: list[str]) -> Iterator[Fault]:
+    for place, point in enumerate(search.points_to_evaluate):
+        for name, value in point.items():
+            path = ("search", "points_to_evaluate", place, name)
+            if name not in known:
+                yield Fault(path, _unknown(name, known), ())
+            elif name in parameters:
+                wrong = value_problem(parameters[name], value)
+                if wrong:
+                    yield Fault(path, wrong, ())
+
+
+def _derived(derived: Mapping[str, str], known: list[str]) -> Iterator[Fault]:
+    earlier = list(known)
+    for name, text in derived.items():
+        if name in known:
+            yield Fault(("derived", name), f"{name!r} is already a parameter. Choose another name.", ())
+        # Only names above it: so no circle can be written.
+        yield from _expression(("derived", name), text, earlier)
+        earlier.append(name)
+
+
+def _expression(
+    path: tuple[str | int, ...], text: str, known: list[str], *, constraint: bool = False
+) -> Iterator[Fault]:
+    try:
+        names = names_in(text)
+    except ValueError as error:
+        yield Fault(path, f"{error}.", ())
+        return
+    for name in names:
+        if name not in known:
+            yield Fault(path, _unknown(name, known), ())
+    if constraint and not compares(text):
+        yield Fault(path, f"{text!r} is never true or false. Write a comparison: warmup <= epochs.", ())
+
+
+def _zip(groups: list[list[str]], parameters: Mapping[str, Parameter], known: list[str]) -> Iterator[Fault]:
+    seen: set[str] = set()
+    for place, group in enumerate(groups):
+        lengths: dict[str, int] = {}
+        if len(set(group)) < 2:  # noqa: PLR2004  # a pair
+            yield Fault(("zip", place), "name at least two parameters.", ())
+        for index, name in enumerate(group):
+            path = ("zip", place, index)
+            if name not in known:
+                yield Fault(path, _unknown(name, known), ())
+            elif name in seen:
+                yield Fault(path, f"{name!r} is zipped twice. Remove one of them.", ())
+            elif name in parameters:
+                parameter = parameters[name]
+                if isinstance(parameter, Choice):
+                    lengths[name] = len(parameter.values)
+                else:
+                    yield Fault(path, f"{name!r} is no list of values; only lists can be zipped.", ())
+            seen.add(name)
+        if len(set(lengths.values())) > 1:
+            told = ", ".join(f"{name} has {count}" for name, count in lengths.items())
+            yield Fault(("zip", place), f"the lists differ in length: {told}.", ())

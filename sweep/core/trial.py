@@ -1,0 +1,160 @@
+"""A trial: one config under evaluation, its attempts, its reports, and the moves it may make.
+
+::
+
+    WAITING ──> RUNNING ──> COMPLETE   the training function came to its end, or reached max_t
+       ^  │        │  ├───> STOPPED    the scheduler or the budget ended it (Optuna's PRUNED)
+       │  │        │  └───> FAILED     it raised, too often
+       │  │        v
+       │  └─> STOPPED, WAITING         the study ended before it ran; lost, interrupted or retried
+       └───── PAUSED                   waits at a rung for a promotion
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from sweep.core.events import Outcome
+from sweep.core.protocols import Decision
+from sweep.core.spec import Metric
+
+
+class TrialState(enum.Enum):
+    """Where a trial stands."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    PAUSED = "paused"
+    COMPLETE = "complete"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+    @property
+    def final(self) -> bool:
+        """Whether the trial's story is over."""
+        return self in (TrialState.COMPLETE, TrialState.STOPPED, TrialState.FAILED)
+
+
+_MOVES = {
+    TrialState.WAITING: {TrialState.RUNNING, TrialState.STOPPED, TrialState.FAILED},
+    TrialState.RUNNING: set(TrialState) - {TrialState.RUNNING},
+    TrialState.PAUSED: {TrialState.WAITING, TrialState.STOPPED},
+}
+
+
+class IllegalTransitionError(RuntimeError):
+    """An event that can't happen to a trial in its state: a defect of sweep, never of its user."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """One report of a trial: at fidelity `t`, with the checkpoint written for it, if any."""
+
+    t: int
+    metrics: dict[str, float]
+    checkpoint: str | None
+    attempt: int
+    time: float
+
+
+@dataclass
+class Attempt:
+    """One placement of a trial."""
+
+    number: int
+    started: float
+    node: str = ""
+    device: str = ""
+    ended: float | None = None
+    outcome: Outcome | None = None
+    error: str | None = None
+
+
+@dataclass
+class Trial:
+    """One config under evaluation.
+
+    Attributes:
+        bracket: which ladder of rungs judges it.
+        reports: by growing fidelity, at most one for each.
+        verdict: the decision that ends the attempt at work, once there is one.
+        reason: why the trial is in its final state.
+    """
+
+    number: int
+    config: dict[str, Any]
+    bracket: int
+    created: float
+    state: TrialState = TrialState.WAITING
+    attempts: list[Attempt] = field(default_factory=list)
+    reports: list[Report] = field(default_factory=list)
+    verdict: Decision | None = None
+    reason: str = ""
+    failures: int = 0
+    losses: int = 0
+
+    def move(self, state: TrialState, reason: str = "") -> None:
+        """Change the state.
+
+        Raises:
+            IllegalTransitionError: the trial can't go there from where it is; the text tells its whole story.
+        """
+        if state not in _MOVES.get(self.state, set()):
+            raise IllegalTransitionError(f"trial {self.number}: {self.state.name} -> {state.name}. {self.story()}")
+        self.state = state
+        if state.final:
+            self.reason = reason
+
+    def story(self) -> str:
+        """What happened to the trial, in a line."""
+        attempts = ", ".join(f"{a.number}: {a.outcome or 'running'}" for a in self.attempts) or "none"
+        return f"attempts {attempts}; {len(self.reports)} reports, last at t={self.t}; verdict {self.verdict}"
+
+    @property
+    def t(self) -> int:
+        """The highest fidelity reported; 0 before the first."""
+        return self.reports[-1].t if self.reports else 0
+
+    @property
+    def attempt(self) -> Attempt | None:
+        """The latest attempt."""
+        return self.attempts[-1] if self.attempts else None
+
+    @property
+    def checkpoint(self) -> str | None:
+        """The latest checkpoint: where the next attempt goes on."""
+        return next((r.checkpoint for r in reversed(self.reports) if r.checkpoint), None)
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds that ended attempts took."""
+        return sum(a.ended - a.started for a in self.attempts if a.ended is not None)
+
+    @property
+    def error(self) -> str | None:
+        """What the last failed or lost attempt died of."""
+        return next((a.error for a in reversed(self.attempts) if a.error), None)
+
+    def best(self, metric: Metric, *, with_checkpoint: bool = False) -> Report | None:
+        """The report with the best finite value; the earliest of equals.
+
+        Args:
+            metric: which value, and which way is better.
+            with_checkpoint: only reports that have a checkpoint.
+        """
+        best: Report | None = None
+        for report in self.reports:
+            value = report.metrics.get(metric.name, math.nan)
+            if not math.isfinite(value) or (with_checkpoint and not report.checkpoint):
+                continue
+            if best is None or metric.better(value, best.metrics[metric.name]):
+                best = report
+        return best
+
+    def value(self, metric: Metric) -> float | None:
+        """The trial's objective: its best finite value, since that is the checkpoint one would take."""
+        best = self.best(metric)
+        return best.metrics[metric.name] if best else None

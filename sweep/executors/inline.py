@@ -1,0 +1,59 @@
+"""Runs attempts one after the other in this process: for tests, for pdb, and for a machine where Ray is too much."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping
+
+from sweep.core.protocols import Capacity, Decision, Director, Placement, RunAttempt
+from sweep.core.spec import Resources
+from sweep.executors.machine import visible_gpus
+
+
+class InlineExecutor:
+    """See `sweep.core.protocols.Executor`; one slot."""
+
+    name = "inline"
+
+    def __init__(self, run_attempt: RunAttempt, resources: Resources) -> None:
+        self._run_attempt = run_attempt
+        self._resources = resources
+
+    def open(self) -> Capacity:
+        """One slot, here."""
+        on_cpu = bool(self._resources.gpu) and not visible_gpus()
+        return Capacity(slots=1, notes=("No GPU on this machine: trials run on the CPU.",) if on_cpu else ())
+
+    def run(self, director: Director) -> None:
+        """Run each attempt to its end before the next is taken."""
+        while not director.finished:
+            placement = director.next_placement()
+            if placement is not None:
+                self._attempt(director, placement)
+
+    def _attempt(self, director: Director, placement: Placement) -> None:
+        device = "cuda" if placement.gpu and visible_gpus() else "cpu"
+        director.started(placement, node="this process", device=device)
+        try:
+            outcome = self._run_attempt(placement, _Direct(director, placement))
+        except Exception:  # noqa: BLE001 - whatever a training function raises is the trial's failure, not ours
+            director.ended(placement, "failed", traceback.format_exc())
+        else:
+            director.ended(placement, outcome)
+
+    def kill(self) -> None:
+        """Nothing to do: the attempt is in this process, where the interrupt is raised."""
+
+    def close(self) -> None:
+        """Nothing to let go."""
+
+
+class _Direct:
+    """A channel that is a function call."""
+
+    def __init__(self, director: Director, placement: Placement) -> None:
+        self._director = director
+        self._placement = placement
+
+    def report(self, metrics: Mapping[str, float], checkpoint: str | None) -> Decision:
+        return self._director.reported(self._placement, metrics, checkpoint)

@@ -1,0 +1,107 @@
+"""The worker's half of the Tune executor: an actor that runs one attempt and passes its reports on."""
+
+from __future__ import annotations
+
+import queue
+import socket
+import threading
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import ray
+from ray import tune
+
+from sweep.core.events import Outcome
+from sweep.core.protocols import Decision, Placement, RunAttempt
+
+JOIN_S = 5.0
+"""How long a stopped attempt may take to leave its training function before its process is ended around it."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """What one step of the trainable has to say: that it runs, a report, or its end."""
+
+    kind: Literal["hello", "report", "end"]
+    node: str = ""
+    device: str = ""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    checkpoint: str | None = None
+    outcome: Outcome | None = None
+    error: str | None = None
+
+
+class AttemptTrainable(tune.Trainable):  # type: ignore[misc]
+    """Runs the training function in a thread, which waits at each report until Tune has the study's decision.
+
+    Tune calls `step` for the next message. That it calls again after a report means "advance"; "stop" arrives as
+    `cleanup`.
+    """
+
+    run_attempt: RunAttempt
+    cpu: float
+    gpu: float
+
+    @classmethod
+    def default_resource_request(cls, config: dict[str, Any]) -> tune.PlacementGroupFactory:
+        """One bundle: the trial's share."""
+        del config
+        return tune.PlacementGroupFactory([{"CPU": cls.cpu, "GPU": cls.gpu} if cls.gpu else {"CPU": cls.cpu}])
+
+    def setup(self, config: dict[str, Any]) -> None:
+        """Take the placement; the training function starts with the first step."""
+        self._placement: Placement = config["placement"]
+        self._messages: queue.Queue[Message] = queue.Queue()
+        self._answers: queue.Queue[Decision] = queue.Queue()
+        self._thread: threading.Thread | None = None
+        self._waiting = False
+
+    def __repr__(self) -> str:
+        """What the Ray dashboard shows for this actor: trial, attempt and its parameters."""
+        config = self._placement.config
+        shown = " ".join(
+            f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}" for name, value in config.items()
+        )
+        return f"{self._placement.study} #{self._placement.trial} attempt {self._placement.attempt} {shown}"
+
+    def step(self) -> dict[str, Any]:
+        """The next message of the attempt."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._train, name="training", daemon=True)
+            self._thread.start()
+            gpus = ray.get_gpu_ids()
+            device = "cuda:" + ",".join(map(str, gpus)) if gpus else "cpu"
+            return {"message": Message("hello", node=socket.gethostname(), device=device)}
+        if self._waiting:
+            self._waiting = False
+            self._answers.put(Decision("advance", "Tune asked for the next report"))
+        message = self._messages.get()
+        self._waiting = message.kind == "report"
+        return {"message": message, "done": message.kind == "end"}
+
+    def _train(self) -> None:
+        try:
+            outcome = type(self).run_attempt(self._placement, self)
+        except Exception:  # noqa: BLE001 - whatever a training function raises is the trial's failure
+            self._messages.put(Message("end", outcome="failed", error=traceback.format_exc()))
+        else:
+            self._messages.put(Message("end", outcome=outcome))
+
+    def report(self, metrics: Mapping[str, float], checkpoint: str | None) -> Decision:
+        """Deliver a report from the training thread; see `sweep.core.protocols.Channel`."""
+        self._messages.put(Message("report", metrics=dict(metrics), checkpoint=checkpoint))
+        return self._answers.get()
+
+    def cleanup(self) -> None:
+        """Let the training thread leave its function, for a while."""
+        self._answers.put(Decision("stop", "the study decided so"))
+        if self._thread is not None:
+            self._thread.join(JOIN_S)
+
+
+def trainable_class(study: str, run_attempt: RunAttempt, *, cpu: float, gpu: float) -> type[AttemptTrainable]:
+    """A trainable of this study: the class name is what the Ray dashboard shows first."""
+    body = {"run_attempt": staticmethod(run_attempt), "cpu": cpu, "gpu": gpu, "__module__": __name__}
+    return type(study, (AttemptTrainable,), body)

@@ -1,0 +1,338 @@
+"""Runs attempts as Ray Tune trials, through Tune's public plug-in points.
+
+A Searcher hands out the next placement, a TrialScheduler returns the study's decision, a Stopper ends the run, and a
+class Trainable runs the training function in a thread of its actor. To Tune each attempt is simple: it runs, and maybe it
+is stopped. Retries, resumes and second attempts are new Tune trials, so Tune's own snapshots are nobody's truth.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+from ray.tune.experiment import Trial as TuneTrial
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+from ray.tune.stopper import Stopper
+
+from sweep.core.events import Outcome
+from sweep.core.protocols import Capacity, Decision, Director, Placement, RunAttempt
+from sweep.core.spec import Resources
+from sweep.errors import ResourceError
+from sweep.executors.trainable import Message, trainable_class
+
+_OUTCOMES: dict[str, Outcome] = {"stop": "stopped", "finish": "returned", "pause": "interrupted"}
+
+_ENVIRONMENT = {
+    # Our own log has everything; Tune's loggers write three files for each report.
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    # Tune's snapshots are not our truth: as few as it lets us have.
+    "TUNE_GLOBAL_CHECKPOINT_S": "3600",
+    # The command line handles Ctrl-C.
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    # A trial without a GPU share must not see the GPUs (Ray 2.60 leaves them visible).
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
+    "RAY_AIR_NEW_OUTPUT": "0",
+}
+
+
+@dataclass(frozen=True)
+class Node:
+    """What one machine of the cluster offers."""
+
+    name: str
+    cpu: float
+    gpu: float
+
+
+def grant(resources: Resources, nodes: list[Node]) -> tuple[int, float, tuple[str, ...]]:
+    """How many trials fit at once, the GPU share each gets, and what the user should know.
+
+    Raises:
+        ResourceError: no node can hold even one trial.
+    """
+    share = float(resources.gpu) if isinstance(resources.gpu, int | float) else 0.0
+    notes: tuple[str, ...] = ()
+    most = max(node.gpu for node in nodes)
+    if share and not most:
+        notes = (
+            f"No GPU in this cluster: trials run on the CPU ({resources.cpu:g} core each, gpu: {share:g} unused).",
+        )
+        share = 0.0
+    if share > most:
+        raise ResourceError(
+            f"resources.gpu: a trial asks for {share:g} GPUs, and no node has more than {most:g}. Lower it, or add a node."
+        )
+    slots = sum(_fit(node, resources.cpu, share) for node in nodes)
+    if not slots:
+        cores = max(node.cpu for node in nodes)
+        raise ResourceError(
+            f"resources.cpu: a trial asks for {resources.cpu:g} cores (and {share:g} GPU), and no node offers that: "
+            f"the largest has {cores:g} cores. Lower it, or add a node."
+        )
+    return min(slots, resources.max_concurrent or slots), share, notes
+
+
+def _fit(node: Node, cpu: float, share: float) -> int:
+    by_cpu = int(node.cpu / cpu + 1e-9)
+    if not share:
+        return by_cpu
+    # Fractions don't span GPUs: three times 0.3 fit on one, and a tenth of it stays idle.
+    by_gpu = int(node.gpu) * int(1 / share + 1e-9) if share <= 1 else int(node.gpu // share)
+    return min(by_cpu, by_gpu)
+
+
+class TuneExecutor:
+    """See `sweep.core.protocols.Executor`.
+
+    Args:
+        run_attempt: sent to the workers by its name.
+        resources: of the search file.
+        scratch: a folder that all nodes share, for what Tune insists on writing; removed by `close`.
+        ray_options: for `ray.init`, e.g. `num_gpus`, `_temp_dir` or `address`. A cluster that this process is already
+            connected to is used and left running.
+    """
+
+    name = "tune"
+
+    def __init__(
+        self, run_attempt: RunAttempt, resources: Resources, scratch: Path, ray_options: Mapping[str, Any] | None = None
+    ) -> None:
+        self._run_attempt = run_attempt
+        self._resources = resources
+        self._scratch = scratch
+        self._ray_options = dict(ray_options or {})
+        self._ours = False
+        self._slots = 1
+        self._share = 0.0
+
+    def open(self) -> Capacity:
+        """Connect to Ray, or start one on this machine; find out what fits.
+
+        Raises:
+            ResourceError: no node can hold a trial.
+        """
+        os.environ.update(_ENVIRONMENT)
+        dashboard: str | None = None
+        if not ray.is_initialized():
+            options = {"log_to_driver": False, "logging_level": logging.ERROR, **self._ray_options}
+            with _quiet_ray():
+                context = ray.init(**options)
+            self._ours = True
+            dashboard = context.dashboard_url
+        else:
+            dashboard = ray.get_runtime_context().gcs_address and _dashboard_of_running()
+        try:
+            self._slots, self._share, notes = grant(self._resources, _nodes())
+        except ResourceError:
+            self.close()
+            raise
+        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(self._slots)
+        return Capacity(slots=self._slots, notes=notes, dashboard=f"http://{dashboard}" if dashboard else None)
+
+    def run(self, director: Director) -> None:
+        """Let Tune place attempts until the director has finished."""
+        bridge = _Bridge(director)
+        study = self._scratch.parent.name
+        tuner = tune.Tuner(
+            trainable_class(study, self._run_attempt, cpu=self._resources.cpu, gpu=self._share),
+            tune_config=tune.TuneConfig(
+                search_alg=_Placements(bridge),
+                scheduler=_Judge(bridge),
+                num_samples=-1,
+                reuse_actors=False,
+                trial_name_creator=_attempt_name,
+                trial_dirname_creator=_attempt_name,
+            ),
+            run_config=tune.RunConfig(
+                name="tune",
+                storage_path=str(self._scratch),
+                callbacks=[_Ticker(bridge)],
+                stop=_WhenFinished(bridge),
+                verbose=0,
+                failure_config=tune.FailureConfig(max_failures=0),
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            ),
+        )
+        tuner.fit()
+        bridge.raise_failure()
+
+    def kill(self) -> None:
+        """End all attempts now, with the Ray that we started."""
+        self.close()
+
+    def close(self) -> None:
+        """Shut down the Ray that we started; remove what Tune wrote."""
+        if self._ours:
+            self._ours = False
+            ray.shutdown()
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+
+@contextmanager
+def _quiet_ray() -> Iterator[None]:
+    """Ray's first words (its address, hints for its own users) are not for ours."""
+    logger = logging.getLogger("ray")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
+def _dashboard_of_running() -> str | None:
+    node = ray._private.worker.global_worker.node  # noqa: SLF001 - Ray has no public way to ask a second time
+    return getattr(node, "webui_url", None) or None
+
+
+def _nodes() -> list[Node]:
+    return [
+        Node(node["NodeManagerHostname"], node["Resources"].get("CPU", 0.0), node["Resources"].get("GPU", 0.0))
+        for node in ray.nodes()
+        if node["Alive"]
+    ]
+
+
+def _attempt_name(trial: TuneTrial) -> str:
+    placement: Placement = trial.config["placement"]
+    return f"{placement.study}-{placement.trial:04d}-{placement.attempt}"
+
+
+class _Bridge:
+    """The attempts that Tune knows, and the way from its callbacks to the director.
+
+    Tune catches what a plug-in raises and goes on with the trial marked as failed; a defect must not be hidden so. It is
+    kept here, ends the run, and is raised at its end.
+    """
+
+    def __init__(self, director: Director) -> None:
+        self.director = director
+        self._placements: dict[str, Placement] = {}
+        self._decisions: dict[str, Decision] = {}
+        self._started: set[str] = set()
+        self._failure: BaseException | None = None
+
+    @property
+    def over(self) -> bool:
+        return self._failure is not None or self.director.finished
+
+    @contextmanager
+    def guarded(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            self._failure = self._failure or error
+            raise
+
+    def raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    def take(self, tune_id: str) -> Placement | None:
+        placement = self.director.next_placement()
+        if placement is not None:
+            self._placements[tune_id] = placement
+        return placement
+
+    def result(self, tune_id: str, message: Message) -> bool:
+        """Take in what a trainable's step returned; whether the trial goes on."""
+        placement = self._placements[tune_id]
+        if message.kind == "hello":
+            self._started.add(tune_id)
+            self.director.started(placement, node=message.node, device=message.device)
+            return True
+        decision = self.director.reported(placement, message.metrics, message.checkpoint)
+        if decision.action != "advance":
+            self._decisions[tune_id] = decision
+        return decision.action == "advance"
+
+    def ended(self, tune_id: str, message: Message | None, *, lost: bool) -> None:
+        """A Tune trial is over: by a decision, by its own end, or with its process."""
+        placement = self._placements.pop(tune_id, None)
+        if placement is None or (tune_id not in self._started and not lost):
+            return
+        decision = self._decisions.pop(tune_id, None)
+        if tune_id not in self._started:
+            self.director.started(placement, node="", device="")
+        self._started.discard(tune_id)
+        if decision is not None:
+            self.director.ended(placement, _OUTCOMES[decision.action])
+        elif lost:
+            self.director.ended(placement, "lost", "its process or its node died")
+        elif message is not None and message.outcome is not None:
+            self.director.ended(placement, message.outcome, message.error)
+        else:
+            self.director.ended(placement, "interrupted")
+
+
+class _Placements(Searcher):  # type: ignore[misc]
+    """Hands Tune the next attempt."""
+
+    def __init__(self, bridge: _Bridge) -> None:
+        super().__init__()
+        self._bridge = bridge
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        if self._bridge.over:
+            return str(Searcher.FINISHED)
+        with self._bridge.guarded():
+            placement = self._bridge.take(trial_id)
+        return None if placement is None else {"placement": placement}
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        with self._bridge.guarded():
+            self._bridge.ended(trial_id, (result or {}).get("message"), lost=error)
+
+    def save(self, checkpoint_path: str) -> None:
+        """The study's events are what we resume from."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """The study's events are what we resume from."""
+
+
+class _Judge(FIFOScheduler):  # type: ignore[misc]
+    """Returns the study's decision."""
+
+    def __init__(self, bridge: _Bridge) -> None:
+        super().__init__()
+        self._bridge = bridge
+
+    def on_trial_result(self, tune_controller: Any, trial: TuneTrial, result: dict[str, Any]) -> str:  # noqa: ARG002
+        with self._bridge.guarded():
+            go_on = self._bridge.result(trial.trial_id, result["message"])
+        return str(TrialScheduler.CONTINUE if go_on else TrialScheduler.STOP)
+
+
+class _WhenFinished(Stopper):  # type: ignore[misc]
+    """Ends Tune's loop, and drops attempts that haven't begun, when the study is over."""
+
+    def __init__(self, bridge: _Bridge) -> None:
+        self._bridge = bridge
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:  # noqa: ARG002 - Tune's signature
+        return False
+
+    def stop_all(self) -> bool:
+        return self._bridge.over
+
+
+class _Ticker(tune.Callback):  # type: ignore[misc]
+    """Tells the director that time passes, at each turn of Tune's loop (every 0.1 s or oftener)."""
+
+    def __init__(self, bridge: _Bridge) -> None:
+        self._bridge = bridge
+
+    def on_step_begin(self, iteration: int, trials: list[TuneTrial], **info: Any) -> None:  # noqa: ARG002
+        with self._bridge.guarded():
+            self._bridge.director.tick()

@@ -1,0 +1,96 @@
+"""Optuna's journal of a study, for optuna-dashboard and Optuna's own analyses; written off the driver's path.
+
+It is a copy: `events.jsonl` is the truth, and a resume writes the journal anew. A thread of its own does the writing,
+for Optuna waits for the disk at each value (several milliseconds), which no trial should wait for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState, create_trial
+
+from sweep.core.spec import StudySpec
+from sweep.samplers.optuna_sampler import STATES, distributions, to_optuna
+
+_Write = tuple[Literal["add"], int, dict[str, Any]] | tuple[Literal["report"], int, int, float]
+_Tell = tuple[Literal["tell"], int, TrialState, float | None]
+
+
+class OptunaJournal:
+    """Writes what the sampler learns into `path`; a file that is there already is replaced.
+
+    Trials have the same numbers in Optuna as here; a trial's Optuna state is RUNNING until it ends.
+    """
+
+    def __init__(self, path: Path, spec: StudySpec) -> None:
+        self._spec = spec
+        path.unlink(missing_ok=True)
+        # A writer that was killed leaves its lock, and would make the next one wait for ever.
+        for stale in path.parent.glob(f"{path.name}.lock*"):
+            with contextlib.suppress(FileNotFoundError):
+                stale.unlink()
+        self._storage = JournalStorage(JournalFileBackend(str(path)))
+        study = optuna.create_study(storage=self._storage, study_name=spec.name, direction=spec.objective.goal)
+        study.set_metric_names([spec.objective.name])
+        self._study_id = self._storage.get_study_id_from_name(spec.name)
+        self._distributions = distributions(spec.parameters)
+        self._ids: dict[int, int] = {}
+        self._queue: queue.Queue[_Write | _Tell | None] = queue.Queue()
+        self._failure: OSError | None = None
+        self._thread = threading.Thread(target=self._write_all, name="optuna-journal", daemon=True)
+        self._thread.start()
+
+    def add(self, trial: int, config: Mapping[str, Any]) -> None:
+        """A trial was created."""
+        self._queue.put(("add", trial, dict(config)))
+
+    def report(self, trial: int, t: int, value: float) -> None:
+        """An intermediate value."""
+        self._queue.put(("report", trial, t, value))
+
+    def tell(self, trial: int, state: Literal["complete", "stopped", "failed"], value: float | None) -> None:
+        """The trial's end."""
+        self._queue.put(("tell", trial, STATES[state], value))
+
+    def close(self) -> None:
+        """Wait until all is written.
+
+        Raises:
+            OSError: the disk refused a write; the study itself is unharmed.
+        """
+        self._queue.put(None)
+        self._thread.join()
+        if self._failure is not None:
+            raise self._failure
+
+    def _write_all(self) -> None:
+        while (item := self._queue.get()) is not None:
+            if self._failure is None:
+                try:
+                    self._write(item)
+                except OSError as error:
+                    self._failure = error
+
+    def _write(self, item: _Write | _Tell) -> None:
+        match item:
+            case ("add", trial, config):
+                template = create_trial(
+                    state=TrialState.RUNNING,
+                    params=to_optuna(self._spec.parameters, config),
+                    distributions=self._distributions,
+                )
+                self._ids[trial] = self._storage.create_new_trial(self._study_id, template_trial=template)
+            case ("report", trial, t, value):
+                self._storage.set_trial_intermediate_value(self._ids[trial], t, value)
+            case ("tell", trial, state, value):
+                values = [value] if state is TrialState.COMPLETE and value is not None else None
+                self._storage.set_trial_state_values(self._ids.pop(trial), state, values)

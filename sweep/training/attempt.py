@@ -1,0 +1,95 @@
+"""One attempt, from its placement to its outcome: the function that every executor sends to its workers."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from sweep.core.events import Outcome
+from sweep.core.protocols import Channel, Placement
+from sweep.store.paths import TrialPaths
+from sweep.training import entrypoints, process_state
+from sweep.training.context import Context, StopTrial, activate, deactivate
+from sweep.training.logs import tee
+
+
+def run_attempt(placement: Placement, channel: Channel) -> Outcome:
+    """Run a placement's training function to its end.
+
+    Its output goes to the attempt's log too, with a traceback when it raises. Environment, `sys.path` and torch's
+    process-wide settings are afterwards what they were, for a process runs many attempts.
+
+    Returns:
+        "stopped" when the driver decided so; "returned" when the function came to its end or was ended at `max_t`.
+
+    Raises:
+        EntrypointError: the training function can't be imported.
+        Exception: whatever the training function raised.
+    """
+    path = TrialPaths(Path(placement.trial_dir)).attempt_log(placement.attempt)
+    with tee(path) as log:
+        try:
+            with _environment(placement.env), entrypoints.search_path(placement.entrypoint, placement.working_dir):
+                return _train(placement, channel)
+        except BaseException:
+            log.text(traceback.format_exc())
+            raise
+
+
+def _train(placement: Placement, channel: Channel) -> Outcome:
+    function = entrypoints.resolve(placement.entrypoint, placement.working_dir)
+    with ExitStack() as settings:
+        if "torch" in sys.modules:
+            settings.enter_context(_torch_settings(placement))
+        process_state.seed(placement.seed)
+        context = Context(placement, channel)
+        activate(context)
+        settings.callback(deactivate, context)
+        try:
+            _call(function, context)
+        except StopTrial as stop:
+            return "stopped" if stop.decision.action == "stop" else "returned"
+        return "returned"
+
+
+def _call(function: Callable[..., Any], context: Context) -> None:
+    if entrypoints.takes_context(function):
+        function(context.config, context)
+    else:
+        function(context.config)
+
+
+@contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    before = dict(os.environ)
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+@contextmanager
+def _torch_settings(placement: Placement) -> Iterator[None]:
+    """Keep the attempt within its share of the machine, and undo what it sets for the whole process."""
+    import torch
+
+    threads, matmul = torch.get_num_threads(), torch.get_float32_matmul_precision()
+    torch.set_num_threads(max(1, int(placement.cpu)))
+    capped = 0 < placement.gpu < 1 and placement.device != "cpu" and torch.cuda.is_available()
+    if capped:
+        # Ray's half a GPU is bookkeeping, not a wall: without a cap one trial could take its neighbour's memory.
+        torch.cuda.set_per_process_memory_fraction(placement.gpu)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.set_float32_matmul_precision(matmul)
+        if capped:
+            torch.cuda.set_per_process_memory_fraction(1.0)

@@ -1,0 +1,303 @@
+"""The context: all that a training function needs to know, report and keep."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sweep.core.protocols import Channel, Decision, Placement
+from sweep.errors import NonFiniteLossError, TrainingError
+from sweep.store import checkpoints
+from sweep.store.paths import TrialPaths
+from sweep.training import process_state, states
+
+if TYPE_CHECKING:
+    import torch
+
+    from sweep.training.data import ImageData
+    from sweep.training.precision import Precision
+
+State = Mapping[str, Any] | Path | str
+"""A checkpoint's content: a mapping of tensors and plain values, or a folder that the training function filled."""
+
+
+class StopTrial(BaseException):
+    """Raised by `Context.report` when the trial need not go on; `run_attempt` catches it.
+
+    Like GeneratorExit it is no Exception, so that a training function's `except Exception` lets it pass.
+
+    Attributes:
+        decision: the driver's answer, "stop" or "finish", with its reason.
+    """
+
+    def __init__(self, decision: Decision) -> None:
+        self.decision = decision
+        super().__init__(decision.reason)
+
+
+class Context:
+    """One attempt of one trial, as its training function sees it.
+
+    Attributes:
+        config: parameter name to value.
+        trial: number of the trial, from 0.
+        attempt: number of this attempt, from 1.
+        seed: of the trial, the same in each attempt; python's, numpy's and torch's generators are seeded with it.
+        time_attr: the metric that counts fidelity, e.g. "epoch".
+        max_t: the fidelity at which the trial is complete.
+        t: the last fidelity that was reported or restored; 0 at the very start.
+    """
+
+    def __init__(self, placement: Placement, channel: Channel) -> None:
+        self.config: dict[str, Any] = dict(placement.config)
+        self.trial = placement.trial
+        self.attempt = placement.attempt
+        self.seed = placement.seed
+        self.time_attr = placement.time_attr
+        self.max_t = placement.max_t
+        self.t = 0
+        self._placement = placement
+        self._channel = channel
+        self._paths = TrialPaths(Path(placement.trial_dir))
+        self._described: dict[str, Any] = {}
+        self._step = 0
+
+    def __repr__(self) -> str:
+        return f"<Context trial {self.trial}, attempt {self.attempt}, {self.time_attr} {self.t} of {self.max_t}>"
+
+    # Where and how it runs.
+
+    @cached_property
+    def log_dir(self) -> Path:
+        """The trial's TensorBoard folder, the same in each attempt; created on first use."""
+        folder = self._paths.tensorboard
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    @cached_property
+    def device(self) -> torch.device:
+        """Where tensors belong: CUDA when the trial has a share of a GPU and there is one, else the CPU.
+
+        Raises:
+            TrainingError: CUDA was insisted on and isn't there.
+        """
+        import torch
+
+        wanted = self._placement.device
+        if wanted == "auto":
+            wanted = "cuda" if self._placement.gpu > 0 and torch.cuda.is_available() else "cpu"
+        if wanted.startswith("cuda") and not torch.cuda.is_available():
+            raise TrainingError(
+                f"{self._where()}: device {wanted} was asked for, and torch {torch.__version__} finds no CUDA here. "
+                'Use device "auto" to run on the CPU where there is no GPU.'
+            )
+        return torch.device(wanted)
+
+    @cached_property
+    def precision(self) -> Precision:
+        """The arithmetic that `config["precision"]` (auto, bf16, fp16 or fp32) means on this device.
+
+        Raises:
+            TrainingError: an unknown name, or fp16 on the CPU.
+        """
+        from sweep.training.precision import Precision
+
+        return Precision(self.config.get("precision", "auto"), self.device)
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """The mixed precision region for a forward pass and its loss; leave it before the backward pass."""
+        return self.precision.autocast()
+
+    def data(self, name: str, **options: Any) -> ImageData:
+        """A dataset by name, decoded once in this process; see `sweep.training.data.load`.
+
+        Each later checkpoint says which data it was trained on.
+        """
+        from sweep.training.data import load
+
+        data = load(name, **options)
+        self.describe(data=data.description, classes=list(data.classes))
+        return data
+
+    # One optimizer step.
+
+    def backward_and_step(
+        self,
+        loss: torch.Tensor,
+        optimizer: torch.optim.Optimizer,
+        *,
+        clip_norm: float | None = None,
+        parameters: Iterable[torch.Tensor] | None = None,
+        scheduler: torch.optim.lr_scheduler.LRScheduler | None = None,
+    ) -> None:
+        """Go one step down the gradient: backward, unscale, clip, step, clear.
+
+        Args:
+            loss: scalar, computed inside `autocast`.
+            optimizer: moved once; its gradients are cleared afterwards.
+            clip_norm: largest 2-norm of all gradients together; None leaves them as they are.
+            parameters: what `clip_norm` measures; all of the optimizer's by default.
+            scheduler: stepped too, unless fp16's gradients overflowed and the optimizer stood still.
+
+        Raises:
+            NonFiniteLossError: the loss is NaN or infinite. Neither weights nor optimizer have moved.
+        """
+        self._step += 1
+        value = loss.detach().item()
+        if not math.isfinite(value):
+            raise NonFiniteLossError(self._non_finite(value, optimizer))
+        moved = self.precision.step(loss, optimizer, clip_norm=clip_norm, parameters=parameters)
+        if scheduler is not None and moved:
+            scheduler.step()
+
+    def _non_finite(self, value: float, optimizer: torch.optim.Optimizer) -> str:
+        rate = optimizer.param_groups[0]["lr"]
+        return (
+            f"{self._where()}, {self.time_attr} {self.t + 1}, step {self._step}: the loss is {value}. "
+            f"Lower lr (now {float(rate):.3g}), clip gradients (clip_norm: 1.0), or use precision: fp32."
+        )
+
+    # Reports and checkpoints.
+
+    def report(self, metrics: Mapping[str, Any], checkpoint: State | Callable[[], State] | None = None) -> None:
+        """Tell the driver how the trial does, once a fidelity step, and go on if it says so.
+
+        Args:
+            metrics: name to number; tensors and arrays of one element will do, NaN too. The fidelity is read from
+                `time_attr` if it is among them (whole, rising, from 1), and is one more than the last otherwise.
+            checkpoint: the state to go on from: a mapping of tensors and plain values, a folder (it is copied), or a
+                function that returns either and is called only when a checkpoint is due. Generators and
+                GradScaler are saved with it. It is complete on disk before the report is delivered.
+
+        Raises:
+            TrainingError: a metric is no number, the fidelity didn't rise, or the state can't be written.
+            StopTrial: the trial ends here; let it pass.
+        """
+        values = {name: self._number(name, value) for name, value in metrics.items()}
+        t = self._fidelity(values)
+        values[self.time_attr] = t
+        folder = self._save(t, values, checkpoint) if checkpoint is not None and self._due(t) else None
+        decision = self._channel.report(values, None if folder is None else str(folder))
+        self.t = t
+        self._step = 0
+        if decision.action != "advance":
+            raise StopTrial(decision)
+
+    def state(self, **parts: Any) -> dict[str, Any]:
+        """A checkpoint's state: each part's `state_dict()`, or the part itself if it has none.
+
+        The GradScaler isn't among them: `report` saves it, and `restore` loads it, with the generators.
+        """
+        return {name: part.state_dict() if hasattr(part, "state_dict") else part for name, part in parts.items()}
+
+    def describe(self, **meta: Any) -> None:
+        """Add JSON values to the manifest of each later checkpoint, e.g. which model can be rebuilt from it."""
+        self._described.update(meta)
+
+    def restore(self) -> Any:
+        """The state to go on from, or None for a trial that starts.
+
+        It comes from the last complete checkpoint, on `device`; a folder is returned as its path. Sets `t`, and
+        brings back the generators of python, numpy and torch and the GradScaler as they were: create model
+        and optimizer before.
+
+        Raises:
+            CheckpointError: the checkpoint is incomplete, damaged, or holds more than tensors and plain values.
+        """
+        if self._placement.checkpoint is None:
+            return None
+        folder = Path(self._placement.checkpoint)
+        manifest = checkpoints.verify(folder)
+        state = states.read(folder, lambda: self.device)
+        kept = process_state.read(folder)
+        if kept.get("scaler"):
+            self.precision.load_state_dict(kept["scaler"])
+        process_state.restore(kept)
+        self.t = int(manifest["t"])
+        return state
+
+    def _due(self, t: int) -> bool:
+        return t % self._placement.checkpoint_every == 0 or t >= self.max_t
+
+    def _save(self, t: int, values: Mapping[str, float], checkpoint: State | Callable[[], State]) -> Path:
+        content = checkpoint() if callable(checkpoint) else checkpoint
+        folder = self._paths.checkpoint(self.time_attr, t)
+        precision = self.__dict__.get("precision")  # not made just to be saved
+
+        def fill(target: Path) -> None:
+            states.write(target, content)
+            process_state.write(target, scaler=precision.state_dict() if precision else None)
+
+        meta = {
+            "study": self._placement.study,
+            "trial": self.trial,
+            "attempt": self.attempt,
+            "time_attr": self.time_attr,
+            "t": t,
+            "seed": self.seed,
+            "config": self.config,
+            "metrics": dict(values),
+            **self._described,
+        }
+        checkpoints.write(folder, fill, meta)
+        return folder
+
+    def _number(self, name: str, value: Any) -> float:
+        # Of the texts that float() takes, none is a number that a training function meant to report.
+        if not isinstance(value, str | bytes):
+            try:
+                return float(value)
+            except (TypeError, ValueError, RuntimeError):  # torch raises RuntimeError for several elements
+                pass
+        raise TrainingError(
+            f"{self._where()}: metric {name!r} is {states.kind(value)}, expected a number. "
+            "Report one number a name; take a tensor's mean first."
+        )
+
+    def _fidelity(self, values: Mapping[str, float]) -> int:
+        t = values.get(self.time_attr, self.t + 1)
+        if not math.isfinite(t) or t != int(t) or t < 1:
+            raise TrainingError(
+                f"{self._where()}: {self.time_attr} is {t:g}, expected a whole number from 1. "
+                f"Count finished {self.time_attr}s, or leave {self.time_attr} out and the context counts reports."
+            )
+        if t <= self.t:
+            raise TrainingError(
+                f"{self._where()}: {self.time_attr} {int(t)} was reported after {self.t}; it must rise. "
+                "Report once a step, and go on from ctx.t after ctx.restore()."
+            )
+        return int(t)
+
+    def _where(self) -> str:
+        return f"Trial {self.trial}, attempt {self.attempt}"
+
+
+_active: list[Context] = []
+
+
+def current() -> Context:
+    """The context of the training function that runs in this process.
+
+    Raises:
+        TrainingError: none runs.
+    """
+    if not _active:
+        raise TrainingError(
+            "No trial runs in this process. Call sweep.training.current() inside a training function that sweep "
+            "started, or make a context with sweep.training.standalone(config)."
+        )
+    return _active[-1]
+
+
+def activate(context: Context) -> None:
+    """Make it the one that `current` returns."""
+    _active.append(context)
+
+
+def deactivate(context: Context) -> None:
+    """Undo `activate`."""
+    _active.remove(context)

@@ -1,0 +1,71 @@
+"""Image datasets by name, decoded once in a process and shared by all its trials.
+
+========================== ==================================================================================
+digits                     1,797 grey 8x8 images in 10 classes, inside scikit-learn: needs no folder
+mnist, fashion_mnist       70,000 grey 28x28 images; `folder` holds the idx files, .gz or not
+cifar10, cifar100          60,000 colour 32x32 images; `folder` holds what torchvision downloads
+image_folder               any images, one folder a class; ImageNet too, as long as it fits in memory
+========================== ==================================================================================
+
+Splits don't depend on a trial's seed: every trial of every study is judged on the same images.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from sweep.errors import TrainingError
+from sweep.training.data.cifar import cifar10, cifar100
+from sweep.training.data.digits import digits
+from sweep.training.data.folder import image_folder
+from sweep.training.data.idx import fashion_mnist, mnist
+from sweep.training.data.images import ImageData, TensorPair
+
+DATASETS: dict[str, Callable[..., ImageData]] = {
+    "digits": digits,
+    "mnist": mnist,
+    "fashion_mnist": fashion_mnist,
+    "cifar10": cifar10,
+    "cifar100": cifar100,
+    "image_folder": image_folder,
+}
+
+__all__ = ["DATASETS", "ImageData", "TensorPair", "load"]
+
+
+def load(name: str, **options: Any) -> ImageData:
+    """A dataset by name; a second call with the same options returns the same tensors, so don't write into them.
+
+    Args:
+        name: one of `DATASETS`.
+        options: those of the loader of that name; None means its default. A `folder` may start with ~.
+
+    Raises:
+        TrainingError: an unknown name or option, or a folder that lacks files; it says which go where.
+    """
+    if name not in DATASETS:
+        near = difflib.get_close_matches(name, DATASETS, n=1) or [", ".join(DATASETS)]
+        raise TrainingError(f"data: {name!r} is unknown. Did you mean {near[0]}?")
+    options = {key: value for key, value in options.items() if value is not None}
+    known = inspect.signature(DATASETS[name]).parameters
+    for key in options:
+        if key not in known:
+            accepted = ", ".join(known) or "none"
+            raise TrainingError(f"data: {name} has no option {key!r}. Its options: {accepted}.")
+    missing = [key for key, each in known.items() if each.default is each.empty and key not in options]
+    if missing:
+        raise TrainingError(f"data: {name} needs {' and '.join(missing)}, e.g. data_dir: /data/{name}.")
+    if "folder" in options:
+        options["folder"] = Path(options["folder"]).expanduser().absolute()
+    return _load(name, tuple(sorted(options.items())))
+
+
+# Two, because a study trains on one dataset and a process may compare it with another: more would only fill memory.
+@lru_cache(maxsize=2)
+def _load(name: str, options: tuple[tuple[str, Any], ...]) -> ImageData:
+    return DATASETS[name](**dict(options))
