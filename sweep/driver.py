@@ -6,13 +6,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Protocol
 
 from sweep.core import events as ev
 from sweep.core import study as core
 from sweep.core.protocols import Capacity, Decision, Placement, Sampler
 from sweep.core.seeds import derive
 from sweep.core.trial import Trial, TrialState
+from sweep.samplers.teaching import Learner
 from sweep.store import checkpoints
 from sweep.store.events import EventLog, write_params
 from sweep.store.paths import StudyPaths
@@ -29,22 +30,6 @@ class Watcher(Protocol):
 
     def close(self) -> None:
         """The run is over."""
-        ...
-
-
-class Recorder(Protocol):
-    """Someone who is told what the sampler is told: Optuna's journal."""
-
-    def add(self, trial: int, config: Mapping[str, Any]) -> None:
-        """See `Sampler.add`."""
-        ...
-
-    def report(self, trial: int, t: int, value: float) -> None:
-        """See `Sampler.report`."""
-        ...
-
-    def tell(self, trial: int, state: Literal["complete", "stopped", "failed"], value: float | None) -> None:
-        """See `Sampler.tell`."""
         ...
 
 
@@ -72,7 +57,7 @@ class Driver:
         paths: StudyPaths,
         log: EventLog,
         sampler: Sampler,
-        recorders: list[Recorder],
+        recorders: list[Learner],
         watchers: list[Watcher],
         entrypoint: str,
         working_dir: Path,

@@ -33,6 +33,8 @@ class StudyCreated(Event):
     study: str
     spec_sha256: str
     sweep_version: str
+    base_dir: str
+    """Absolute; what relative paths of the file are from."""
 
 
 class RunStarted(Event):

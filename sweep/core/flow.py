@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from sweep.core.yaml_tree import resolve
+from sweep.core.scalars import resolve
 
-_PLAIN = re.compile(r"[A-Za-z_./][A-Za-z0-9_./+-]*(?: [A-Za-z0-9_./+-]+)*|s3://[\w./-]+|gs://[\w./-]+")
+_WORD = r"[A-Za-z0-9_./+-]"
+_PLAIN = re.compile(rf"[A-Za-z_./]{_WORD}*(?::{_WORD}+)?(?: {_WORD}+)*")
 # What YAML 1.1 readers, editors among them, take for something else than a text.
 _OTHERWISE_11 = re.compile(r"(?i)y|n|yes|no|on|off|true|false|null|[-+.0-9][-+.0-9_:eE]*")
 _LAST_PLAIN_ASCII = "~"

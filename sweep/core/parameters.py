@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, field_validator
 
+from sweep.core.flow import flow
 from sweep.core.section import Fault, Scalar, Section, described, refuse
 
 _INT64 = 2**63
@@ -43,10 +44,10 @@ class _Conditional(Section):
 def _range_faults(low: float, high: float, step: float | None, *, log: bool) -> Iterator[Fault]:
     ends = ("min", "max")
     if low == high:
-        yield Fault(("min",), f"min and max are both {low!r}. Write {low!r} alone for a constant.", ends)
+        yield Fault(("min",), f"min and max are both {flow(low)}. Write {flow(low)} alone for a constant.", ends)
     elif low > high:
-        swapped = f"Swap them: {{min: {high!r}, max: {low!r}}}."
-        yield Fault(("min",), f"min {low!r} is above max {high!r}. {swapped}", ends)
+        swapped = f"Swap them: {{min: {flow(high)}, max: {flow(low)}}}."
+        yield Fault(("min",), f"min {flow(low)} is above max {flow(high)}. {swapped}", ends)
     elif not math.isfinite(high - low):
         yield Fault(("min",), f"the range from {low!r} to {high!r} is wider than a number can be.", ends)
     if log and min(low, high) <= 0:
@@ -124,8 +125,8 @@ class Choice(_Conditional):
                 yield Fault(at, text, ("values",))
             elif value in seen:
                 twin = seen[seen.index(value)]
-                same = "is listed twice" if repr(twin) == repr(value) else f"equals {twin!r}"
-                yield Fault(at, f"{value!r} {same}. Remove one of them.", ("values",))
+                shown = "is listed twice" if flow(twin) == flow(value) else f"equals {flow(twin)}"
+                yield Fault(at, f"{flow(value)} {shown}. Remove one of them.", ("values",))
             else:
                 seen.append(value)
 
@@ -183,6 +184,4 @@ def read_parameters(raw: Any) -> Any:
     """A map of parameters with each one's `kind` filled in; anything else is returned as it is."""
     if not isinstance(raw, Mapping):
         return raw
-    return {
-        name: form if isinstance(form, BaseModel) else parameter_fields(form) for name, form in raw.items()
-    }
+    return {name: form if isinstance(form, BaseModel) else parameter_fields(form) for name, form in raw.items()}

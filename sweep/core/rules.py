@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from sweep.core.expressions import compares, names_in
+from sweep.core.flow import flow
 from sweep.core.parameters import Choice, Constant, Parameter
 from sweep.core.section import Fault
 from sweep.core.values import value_problem
@@ -104,9 +105,7 @@ def _unknown(name: str, known: list[str]) -> str:
     return f"{name!r} is no parameter.{hint}"
 
 
-def _when(
-    name: str, parameter: Parameter, parameters: Mapping[str, Parameter], known: list[str]
-) -> Iterator[Fault]:
+def _when(name: str, parameter: Parameter, parameters: Mapping[str, Parameter], known: list[str]) -> Iterator[Fault]:
     condition = None if isinstance(parameter, Constant) else parameter.when
     for other, wanted in (condition or {}).items():
         path = ("parameters", name, "when", other)
@@ -114,11 +113,13 @@ def _when(
             yield Fault(path, "a parameter can't depend on itself.", ())
         elif other not in known:
             yield Fault(path, _unknown(other, known), ())
+        elif wanted == []:
+            yield Fault(path, "is an empty list, so the parameter would never be used. Name a value.", ())
         elif other in parameters:
             for value in wanted if isinstance(wanted, list) else [wanted]:
                 wrong = value_problem(parameters[other], value)
                 if wrong:
-                    yield Fault(path, f"{other} can never be {value!r}: {wrong}", ())
+                    yield Fault(path, f"{other} can never be {flow(value)}: {wrong}", ())
 
 
 def _when_cycles(parameters: Mapping[str, Parameter]) -> Iterator[Fault]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, PrivateAttr, field_validator
 
@@ -19,9 +19,15 @@ from sweep.core.section import Fault, Scalar, Section, described, refuse
 from sweep.core.units import parse_duration, parse_memory
 
 __all__ = [
-    "Budget", "CheckpointPolicy", "Choice", "Constant", "Environment", "FloatRange", "IntRange", "Metric",
+    "Basics", "Budget", "CheckpointPolicy", "Choice", "Constant", "Environment", "FloatRange", "IntRange", "Metric",
     "Parameter", "Promote", "Resources", "Retries", "Scalar", "Scheduler", "Search", "Section", "StudySpec",
 ]  # fmt: skip
+
+ORDER = (
+    "name", "entrypoint", "command", "metric", "parameters", "derived", "zip", "constraints", "search", "scheduler",
+    "budget", "resources", "retries", "checkpoint", "promote", "environment", "storage",
+)  # fmt: skip
+"""The keys of the file, in the order in which we write them."""
 
 DEFAULT_TRIALS = 50
 """The budget of a file that names none, so that no study runs for ever."""
@@ -30,6 +36,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 """What a study or a model may be called: it becomes a folder."""
 
 PARAMETER_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
+PARAMETER_NAME_RULE = "Names are letters, digits, '_' and '-', at most 64, a letter or '_' first."
 _ENTRYPOINT = re.compile(r"(?:[^\W\d]\w*(?:\.[^\W\d]\w*)*|[^:\s][^:]*\.py):[^\W\d]\w*")
 
 
@@ -111,9 +118,9 @@ class Search(Section):
     """Makes the search repeat itself."""
     startup_trials: int | None = Field(default=None, ge=0)
     """Random trials before the sampler learns."""
-    points_to_evaluate: list[dict[str, Any]] = []
+    points_to_evaluate: list[dict[str, Any]] = Field(default_factory=list)
     """Configs to try first; what a point leaves out is proposed."""
-    warm_start: list[Text] = []
+    warm_start: list[Text] = Field(default_factory=list)
     """Names of earlier studies to learn from."""
 
 
@@ -224,14 +231,14 @@ class Environment(Section):
 
     image: Text | None = None
     """The container image of the workers."""
-    env: Annotated[dict[str, str], BeforeValidator(_environment_texts)] = {}
+    env: Annotated[dict[str, str], BeforeValidator(_environment_texts)] = Field(default_factory=dict)
     """Environment variables."""
     working_dir: Text | None = None
     """The folder that training code is imported from."""
 
 
-class StudySpec(Section):
-    """One search file, complete: the defaults filled in."""
+class Basics(Section):
+    """The keys of the top level that are no sections."""
 
     name: str
     """The study's name and folder; the file's name when it is left out."""
@@ -239,28 +246,14 @@ class StudySpec(Section):
     """The training function: package.module:function or path/file.py:function."""
     command: Text | None = None
     """A script to run in place of entrypoint, with macros for the parameters."""
-    metric: Metric | list[Metric]
-    """What is optimised; a list of metrics asks for their Pareto front."""
-    parameters: Annotated[dict[str, Parameter], BeforeValidator(read_parameters)]
-    """What is searched: a map of name to range, values or constant."""
-    derived: dict[str, Text] = {}
+    derived: dict[str, Text] = Field(default_factory=dict)
     """Further values of each config, as expressions: {ffn: 4 * width}."""
-    zip: list[list[str]] = []
+    zip: list[list[str]] = Field(default_factory=list)
     """Lists of parameters whose values are taken in step."""
-    constraints: list[Text] = []
+    constraints: list[Text] = Field(default_factory=list)
     """Expressions that every config fulfils: width % heads == 0."""
-    search: Search = Search()
-    scheduler: Scheduler = Scheduler()
-    budget: Budget = Budget()
-    resources: Resources = Resources()
-    retries: Retries = Retries()
-    checkpoint: CheckpointPolicy = CheckpointPolicy()
-    promote: Promote | None = None
-    environment: Environment = Environment()
     storage: Text = "studies"
     """Where studies are kept: a folder, s3://... or gs://..."""
-
-    _positions: Positions = PrivateAttr(default_factory=lambda: Positions(Mark("spec")))
 
     @field_validator("name")
     @classmethod
@@ -273,6 +266,25 @@ class StudySpec(Section):
         if value is None or _ENTRYPOINT.fullmatch(value):
             return value
         raise refuse(f"got {value!r}. Write package.module:function or path/file.py:function.")
+
+
+class StudySpec(Basics):
+    """One search file, complete: the defaults filled in."""
+
+    metric: Metric | list[Metric]
+    """What is optimised; a list of metrics asks for their Pareto front."""
+    parameters: Annotated[dict[str, Parameter], BeforeValidator(read_parameters)]
+    """What is searched: a map of name to range, values or constant."""
+    search: Search = Search()
+    scheduler: Scheduler = Scheduler()
+    budget: Budget = Budget()
+    resources: Resources = Resources()
+    retries: Retries = Retries()
+    checkpoint: CheckpointPolicy = CheckpointPolicy()
+    promote: Promote | None = None
+    environment: Environment = Environment()
+
+    _positions: Positions = PrivateAttr(default_factory=lambda: Positions(Mark("spec")))
 
     @field_validator("parameters")
     @classmethod
@@ -291,9 +303,11 @@ class StudySpec(Section):
         """The metric that ranks trials: the first of several."""
         return self.metric[0] if isinstance(self.metric, list) else self.metric
 
+    def located(self, positions: Positions) -> Self:
+        """The same spec, knowing where its values stand; called by the loader."""
+        self._positions = positions
+        return self
+
     def where(self, *path: str | int) -> str:
         """Where a value stands, "vit.yaml:12:7"; for a default, the nearest key around it."""
         return str(self._positions.value(path))
-
-
-PARAMETER_NAME_RULE = "Names are letters, digits, '_' and '-', at most 64, a letter or '_' first."

@@ -107,8 +107,6 @@ def _program(value: Any) -> Any:
     return f"{value}:train" if isinstance(value, str) and value.endswith(".py") else None
 
 
-
-
 def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
@@ -224,8 +222,22 @@ _WHERE = {
     "entry_point": Move("Syne Tune", "", "entrypoint", _program),
     "study_name": Move("Optuna", "", "name"),
 }
+
+
+def _stopper(value: Any) -> Any:
+    """Another tool's early stopping as fields of our scheduler."""
+    given = value if isinstance(value, Mapping) else {"type": value}
+    name = str(given.get("type", given.get("name", given.get("algorithmName", "asha")))).lower()
+    # W&B's hyperband stops trials as they come, which is what we call asha.
+    fields: dict[str, Any] = {"type": "asha" if name == "hyperband" else SCHEDULERS.get(name, name)}
+    for key, item in given.items():
+        if key in _RUNGS:
+            fields[_RUNGS[key].key] = _whole(item)
+    return fields
+
+
 _STOPPERS = {
-    key: Move(tool, "scheduler", "type")
+    key: Move(tool, "", "scheduler", _stopper)
     for key, tool in {
         "early_terminate": "W&B",
         "earlyStopping": "Katib",

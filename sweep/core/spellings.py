@@ -38,10 +38,13 @@ SYNONYMS: dict[str, tuple[str, str]] = {
 """Key of another tool to our key and the tool."""
 
 _WORDS = ("distribution", "type", "parameterType", "_type", "scale", "scaling", "feasibleSpace", "_value", "base")
-_RANGES = frozenset(
-    "uniform quniform q_uniform float double int integer int_uniform randint qrandint loguniform log_uniform "
-    "log_uniform_values q_log_uniform q_log_uniform_values qloguniform lograndint log range".split()
-)
+# fmt: off
+_RANGES = frozenset((
+    "uniform", "quniform", "q_uniform", "float", "double", "int", "integer", "int_uniform", "randint", "qrandint",
+    "loguniform", "log_uniform", "log_uniform_values", "q_log_uniform", "q_log_uniform_values", "qloguniform",
+    "lograndint", "log", "range",
+))
+# fmt: on
 _CHOICES = frozenset(("categorical", "choice", "discrete", "grid_search"))
 
 

@@ -214,6 +214,7 @@ class StudyMachine:
         self._elapsed_before_s = self.elapsed_s
         self._placed.clear()
         self._asking = self._over = False
+        self._waiting = dict(sorted(self._waiting.items()))
         if self.ending and self.ending.kind == "interrupt":
             self.ending = None
         return commands

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from sweep.core.flow import flow
 from sweep.core.parameters import Choice, Constant, FloatRange, IntRange, Parameter
 from sweep.core.section import described
 
@@ -17,11 +18,11 @@ def value_problem(parameter: Parameter, value: Any) -> str | None:
     if isinstance(parameter, Constant):
         if same(value, parameter.value):
             return None
-        return f"got {described(value)}, but it is constant: {parameter.value!r}."
+        return f"got {described(value)}, but it is constant: {flow(parameter.value)}."
     if isinstance(parameter, Choice):
         if any(same(value, one) for one in parameter.values):
             return None
-        return f"got {described(value)}, which is not among its values {parameter.values!r}."
+        return f"got {described(value)}, which is not among its values {flow(parameter.values)}."
     return _range_problem(parameter, value)
 
 

@@ -26,25 +26,13 @@ from ruamel.yaml.events import (
 )
 
 from sweep.core.positions import Mark, Path, Positions, Problem
+from sweep.core.scalars import resolve
 from sweep.core.section import Scalar
 
 LONGEST_TEXT = 500_000
 MOST_NODES = 20_000
 DEEPEST = 30
 
-_INT = re.compile(r"[-+]?[0-9]+")
-_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
-_BASED = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
-_SPECIAL: dict[str, Scalar] = {
-    **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
-    **dict.fromkeys(("true", "True", "TRUE"), True),
-    **dict.fromkeys(("false", "False", "FALSE"), False),
-    **dict.fromkeys((".nan", ".NaN", ".NAN"), float("nan")),
-    **dict.fromkeys((".inf", ".Inf", ".INF", "+.inf", "+.Inf", "+.INF"), float("inf")),
-    **dict.fromkeys(("-.inf", "-.Inf", "-.INF"), float("-inf")),
-}
-# A number of more digits fits no float, and Python refuses to print it.
-_MOST_DIGITS = 300
 _CORE_TAGS = ("str", "int", "float", "bool", "null", "map", "seq")
 
 
@@ -112,7 +100,7 @@ def parse(text: str, source: str, *, override: bool = False) -> tuple[Node | Non
     try:
         tree = builder.document(YAML(typ="safe", pure=True).parse(text))
     except MarkedYAMLError as error:
-        raise YamlError(*_explained(error, text, start)) from error
+        raise YamlError(*_explained(error, start)) from error
     except (YAMLError, ValueError, OverflowError, AssertionError, LookupError, AttributeError, TypeError) as error:
         # ruamel's scanner lets Python's own errors through, such as chr() of an escape that is no character.
         message = " ".join(str(error).split("\n")[0].split()) or type(error).__name__
@@ -136,7 +124,7 @@ def _reached(error: Exception, text: str, start: Mark) -> Mark:
     return Mark(start.source, len(lines), len(lines[-1]) + 1, start.override)
 
 
-def _explained(error: MarkedYAMLError, text: str, start: Mark) -> tuple[Mark, str]:
+def _explained(error: MarkedYAMLError, start: Mark) -> tuple[Mark, str]:
     at = error.problem_mark or error.context_mark
     mark = start if at is None else Mark(start.source, at.line + 1, at.column + 1, start.override)
     problem = " ".join(str(error.problem or error.context or "no reason given").split())
@@ -291,21 +279,6 @@ class _Builder:
                 if key not in node.value:
                     node.value[key] = entry
                     node.keys[key] = source.keys[key]
-
-
-def resolve(text: str) -> Scalar:
-    """What a plain word means in YAML 1.2's core schema."""
-    if text in _SPECIAL:
-        return _SPECIAL[text]
-    if len(text) > _MOST_DIGITS:
-        return text
-    if _INT.fullmatch(text):
-        return int(text)
-    if _FLOAT.fullmatch(text):
-        return float(text)
-    if _BASED.fullmatch(text):
-        return int(text, 0)
-    return text
 
 
 def positions_of(tree: Node, start: Mark) -> Positions:

@@ -12,7 +12,6 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 from ray.tune.stopper import Stopper
 
+from sweep.core.capacity import Node, grant
 from sweep.core.events import Outcome
 from sweep.core.protocols import Capacity, Decision, Director, Placement, RunAttempt
 from sweep.core.spec import Resources
@@ -44,52 +44,6 @@ _ENVIRONMENT = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
     "RAY_AIR_NEW_OUTPUT": "0",
 }
-
-
-@dataclass(frozen=True)
-class Node:
-    """What one machine of the cluster offers."""
-
-    name: str
-    cpu: float
-    gpu: float
-
-
-def grant(resources: Resources, nodes: list[Node]) -> tuple[int, float, tuple[str, ...]]:
-    """How many trials fit at once, the GPU share each gets, and what the user should know.
-
-    Raises:
-        ResourceError: no node can hold even one trial.
-    """
-    share = float(resources.gpu) if isinstance(resources.gpu, int | float) else 0.0
-    notes: tuple[str, ...] = ()
-    most = max(node.gpu for node in nodes)
-    if share and not most:
-        notes = (
-            f"No GPU in this cluster: trials run on the CPU ({resources.cpu:g} core each, gpu: {share:g} unused).",
-        )
-        share = 0.0
-    if share > most:
-        raise ResourceError(
-            f"resources.gpu: a trial asks for {share:g} GPUs, and no node has more than {most:g}. Lower it, or add a node."
-        )
-    slots = sum(_fit(node, resources.cpu, share) for node in nodes)
-    if not slots:
-        cores = max(node.cpu for node in nodes)
-        raise ResourceError(
-            f"resources.cpu: a trial asks for {resources.cpu:g} cores (and {share:g} GPU), and no node offers that: "
-            f"the largest has {cores:g} cores. Lower it, or add a node."
-        )
-    return min(slots, resources.max_concurrent or slots), share, notes
-
-
-def _fit(node: Node, cpu: float, share: float) -> int:
-    by_cpu = int(node.cpu / cpu + 1e-9)
-    if not share:
-        return by_cpu
-    # Fractions don't span GPUs: three times 0.3 fit on one, and a tenth of it stays idle.
-    by_gpu = int(node.gpu) * int(1 / share + 1e-9) if share <= 1 else int(node.gpu // share)
-    return min(by_cpu, by_gpu)
 
 
 class TuneExecutor:
@@ -164,7 +118,8 @@ class TuneExecutor:
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),
         )
-        tuner.fit()
+        with _quiet_ray():
+            tuner.fit()
         bridge.raise_failure()
 
     def kill(self) -> None:
@@ -181,7 +136,7 @@ class TuneExecutor:
 
 @contextmanager
 def _quiet_ray() -> Iterator[None]:
-    """Ray's first words (its address, hints for its own users) are not for ours."""
+    """Ray's own words (its address, hints about result files that we don't want) are not for our users."""
     logger = logging.getLogger("ray")
     before = logger.level
     logger.setLevel(logging.ERROR)
@@ -222,6 +177,10 @@ class _Bridge:
         self._decisions: dict[str, Decision] = {}
         self._started: set[str] = set()
         self._failure: BaseException | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles its plug-ins into snapshots that we never read."""
+        return {}
 
     @property
     def over(self) -> bool:

@@ -21,7 +21,7 @@ from sweep.registry.environment import environment_facts
 from sweep.registry.layout import MANIFEST, ModelFolder, Version, check_model_name
 from sweep.registry.manifest import FileFacts, Lineage, Manifest, Measured, Weights, curve_to_bytes
 from sweep.registry.opening import open_registry
-from sweep.registry.staging import staging_folder
+from sweep.registry.staging import remove_dead, staging_folder
 from sweep.registry.weights import NoWeightsError, extract_weights, write_weights
 from sweep.store import checkpoints
 from sweep.store.files import publish_folder, sha256_file, write_atomic
@@ -105,6 +105,7 @@ def promote(registry: Path, model: str, source: Source, *, alias: str | None, by
     open_registry(registry, create=True)
     try:
         folder.root.mkdir(exist_ok=True)
+        remove_dead(folder)
         version = promotion.existing() or promotion.publish()
     except OSError as error:
         raise RegistryError(
@@ -186,6 +187,11 @@ def _digest(manifest: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()
 
 
+def _identity(lineage: Lineage) -> tuple[str, int, int, str]:
+    """What makes two promotions the same, whichever attempt is said to have written the checkpoint."""
+    return lineage.study, lineage.trial, lineage.t, lineage.checkpoint_sha256
+
+
 class _Promotion:
     """One checkpoint on its way into one model's folder."""
 
@@ -210,8 +216,7 @@ class _Promotion:
                 lineage = version.manifest.lineage
             except VerificationError:
                 continue
-            # A checkpoint is the same whichever attempt is said to have written it.
-            if lineage.model_copy(update={"attempt": self._lineage.attempt}) == self._lineage:
+            if _identity(lineage) == _identity(self._lineage):
                 return version
         return None
 

@@ -19,13 +19,12 @@ _LOCK = ".lock"
 def staging_folder(folder: ModelFolder) -> Iterator[Path]:
     """A folder to write a version in, removed at the end unless it was renamed.
 
-    Its lock file is held by this process. The kernel lets go of it when the process dies, and so the next writer
+    Its lock file is held by this process. The kernel lets go of it when the process dies, and so `remove_dead`
     knows a dead one's folder from a living one's.
     """
     beside = folder.root / f"{PROMOTING}{uuid.uuid4().hex}"
     lock = FileLock(_lock_of(beside))
     with folder.locked():
-        _remove_dead(folder)
         lock.acquire()
     try:
         beside.mkdir()
@@ -40,21 +39,18 @@ def remove_dead(folder: ModelFolder) -> list[str]:
     """Remove what killed promotions left, and name it."""
     if not any(folder.root.glob(f"{PROMOTING}*")):
         return []
+    # Under the model's lock, for a living writer makes and takes its own lock file under it, too.
     with folder.locked():
-        return _remove_dead(folder)
-
-
-def _remove_dead(folder: ModelFolder) -> list[str]:
-    # Only under the model's lock: a living writer makes and takes its own lock file under it, too.
-    names = {path.name.removesuffix(_LOCK) for path in folder.root.glob(f"{PROMOTING}*")}
-    return [name for name in sorted(names) if _remove_if_dead(folder.root / name)]
+        names = {path.name.removesuffix(_LOCK) for path in folder.root.glob(f"{PROMOTING}*")}
+        return [name for name in sorted(names) if _remove_if_dead(folder.root / name)]
 
 
 def _remove_if_dead(beside: Path) -> bool:
     lock = FileLock(_lock_of(beside))
     try:
         lock.acquire(timeout=0)
-    except Timeout:
+    except (Timeout, PermissionError):
+        # Alive, or another user's, whose lock says nothing to us.
         return False
     try:
         shutil.rmtree(beside, ignore_errors=True)

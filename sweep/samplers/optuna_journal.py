@@ -39,8 +39,7 @@ class OptunaJournal:
             with contextlib.suppress(FileNotFoundError):
                 stale.unlink()
         self._storage = JournalStorage(JournalFileBackend(str(path)))
-        study = optuna.create_study(storage=self._storage, study_name=spec.name, direction=spec.objective.goal)
-        study.set_metric_names([spec.objective.name])
+        optuna.create_study(storage=self._storage, study_name=spec.name, direction=spec.objective.goal)
         self._study_id = self._storage.get_study_id_from_name(spec.name)
         self._distributions = distributions(spec.parameters)
         self._ids: dict[int, int] = {}

@@ -39,7 +39,7 @@ class EventLog:
 
 
 def _line(event: AnyEvent) -> bytes:
-    return ANY_EVENT.dump_json(event, exclude_none=True) + b"\n"
+    return event.model_dump_json(exclude_none=True).encode() + b"\n"
 
 
 def _drop_torn_tail(path: Path) -> None:

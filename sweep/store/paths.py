@@ -87,6 +87,11 @@ class StudyPaths:
         return self.root / "optuna.log"
 
     @property
+    def scratch(self) -> Path:
+        """What an executor needs while it runs; gone afterwards."""
+        return self.root / ".scratch"
+
+    @property
     def trials(self) -> Path:
         """Folder of the trials."""
         return self.root / "trials"

@@ -78,6 +78,8 @@ def token_problems(prepared: Config) -> list[str]:
         found.append("file_mounts: the token is missing. Add `~/.ray: ~/.ray`.")
     if uses_docker(prepared):
         found += container_token_problems(prepared, mounted)
+    elif not any(TOKEN_MODE in command for command in prepared["setup_commands"]):
+        found.append(f"setup_commands: write {TOKEN_MODE} to ~/.bashrc; without it `ray exec` is refused.")
     found += [
         f"{where}: the token itself stands in the file. Mount it by file_mounts instead."
         for where, text in texts(prepared)
@@ -90,7 +92,7 @@ def container_token_problems(prepared: Config, mounted: set[str]) -> list[str]:
     """Inside a container the mode comes from run_options, and the token from a mounted folder."""
     found = []
     if not any(TOKEN_MODE in option for option in prepared["docker"].get("run_options", [])):
-        found.append(f"docker.run_options: `--env {TOKEN_MODE}` is missing; `ray exec` and jobs need it.")
+        found.append(f"docker.run_options: `--env {TOKEN_MODE}` is missing; without it `ray exec` is refused.")
     if "~/.ray/auth_token" in mounted:
         found.append("file_mounts: mount the folder ~/.ray; Docker doesn't follow a file that is replaced.")
     return found

@@ -36,6 +36,7 @@ BROKEN = [
     ("gpu.yaml", f"{TYPES}.gpu-4.node_config.BlockDeviceMappings", [{"Ebs": {"VolumeSize": "big"}}], "VolumeSize"),
     ("gpu.yaml", "provider.security_group.IpPermissions", OPEN_RULE, "IpPermissions: must stay empty"),
     ("gpu.yaml", "docker.run_options", [], "docker.run_options: `--env RAY_AUTH_MODE=token` is missing"),
+    ("onprem.yaml", "setup_commands", [], "setup_commands: write RAY_AUTH_MODE=token"),
     ("gpu.yaml", "file_mounts", {"~/.ray/auth_token": "~/.ray/auth_token"}, "mount the folder"),
     # Without the key, Ray fills in its own command for AWS: an open dashboard and no token.
     ("gpu.yaml", HEAD, REMOVE, f"{HEAD}.* opens it to every network"),

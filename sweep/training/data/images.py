@@ -103,7 +103,7 @@ def hold_out(pair: TensorPair, count: int, what: str) -> tuple[TensorPair, Tenso
 
     Args:
         pair: what to split.
-        count: images that the second part gets; at least one a class.
+        count: images that the second part gets; at least as many as there are classes.
         what: the dataset, for the message.
 
     Raises:

@@ -80,7 +80,9 @@ class TinyViT(nn.Module):
             )
         tokens = (image_size // patch_size) ** 2
         self.patches = nn.Conv2d(in_channels, dim, kernel_size=patch_size, stride=patch_size)
-        self.positions = nn.Parameter(torch.randn(1, tokens, dim) * 0.02)
+        # As large as the patches' own embedding: the mean over tokens sees a bag of patches until positions count. With
+        # the usual 0.02, ten epochs of digits end at 0.83 val accuracy instead of 0.98.
+        self.positions = nn.Parameter(torch.randn(1, tokens, dim) * 0.5)
         hidden = max(1, round(mlp_ratio * dim))
         self.blocks = nn.Sequential(*(Block(dim, heads, hidden, dropout) for _ in range(depth)))
         self.norm = nn.LayerNorm(dim)

@@ -1,0 +1,131 @@
+"""What the file can say and this version can't do yet.
+
+Everything here parses and is checked like the rest of the file. But it would change the result,
+so a study that asks for it isn't started: half a search is worse than none. One row of the table
+a feature; a row goes when its engine comes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from sweep.core.positions import Path, dotted
+from sweep.core.spec import StudySpec
+
+
+class _Row(NamedTuple):
+    """A feature that isn't there.
+
+    Attributes:
+        paths: where the spec asks for it; none when it doesn't.
+        message: what is said there, "{value}" for the value.
+    """
+
+    paths: Callable[[StudySpec], list[Path]]
+    message: str
+
+
+def unsupported(spec: StudySpec) -> list[str]:
+    """One line for each feature that the file asks for and this version lacks, in the file's words.
+
+    `vit.yaml:14:14: search.algorithm: gp is not supported by this version. Use tpe or random.`
+    """
+    found = []
+    for row in _TABLE:
+        for path in row.paths(spec):
+            message = row.message.format(value=_value(spec, path))
+            found.append(f"{spec.where(*path)}: {dotted(path)}: {message}")
+    return found
+
+
+def _value(spec: StudySpec, path: Path) -> object:
+    value: object = spec
+    for step in path:
+        if isinstance(value, dict | list):
+            value = value[step]  # type: ignore[index]
+        else:
+            value = getattr(value, {"time": "time_s"}.get(str(step), str(step)))
+    return value
+
+
+def _where(path: Path, test: Callable[[StudySpec], bool]) -> Callable[[StudySpec], list[Path]]:
+    return lambda spec: [path] if test(spec) else []
+
+
+def _conditional(spec: StudySpec) -> list[Path]:
+    return [("parameters", name, "when") for name, one in spec.parameters.items() if getattr(one, "when", None)]
+
+
+def _several_gpus(spec: StudySpec) -> bool:
+    return spec.resources.gpu != "auto" and spec.resources.gpu > 1
+
+
+_NOT = "is not supported by this version."
+_TABLE: tuple[_Row, ...] = (
+    _Row(
+        _where(("command",), lambda spec: spec.command is not None),
+        f"a script {_NOT} Use entrypoint: path/file.py:function.",
+    ),
+    _Row(
+        _where(("metric",), lambda spec: isinstance(spec.metric, list) and len(spec.metric) > 1),
+        f"a list of several metrics {_NOT} Name one.",
+    ),
+    _Row(_conditional, f"a condition {_NOT} Remove it, and let the training function ignore the parameter."),
+    _Row(
+        _where(("derived",), lambda spec: bool(spec.derived)), f"{_NOT} Compute these values in the training function."
+    ),
+    _Row(_where(("zip",), lambda spec: bool(spec.zip)), f"{_NOT} Search one name, and look the others up by it."),
+    _Row(
+        _where(("constraints",), lambda spec: bool(spec.constraints)),
+        f"{_NOT} Choose ranges in which every config is allowed.",
+    ),
+    _Row(
+        _where(("search", "algorithm"), lambda spec: spec.search.algorithm not in ("auto", "tpe", "random")),
+        f"{{value}} {_NOT} Use tpe or random.",
+    ),
+    _Row(
+        _where(("search", "warm_start"), lambda spec: bool(spec.search.warm_start)),
+        f"{_NOT} Put the best configs of those studies into search.points_to_evaluate.",
+    ),
+    _Row(
+        _where(("scheduler", "type"), lambda spec: spec.scheduler.type not in ("asha", "none")),
+        f"{{value}} {_NOT} Use asha or none.",
+    ),
+    _Row(
+        _where(("scheduler", "promote"), lambda spec: spec.scheduler.promote and spec.scheduler.type == "asha"),
+        f"pausing at rungs {_NOT} Use promote: false, which stops weak trials.",
+    ),
+    _Row(
+        _where(("budget", "gpu_hours"), lambda spec: spec.budget.gpu_hours is not None),
+        f"{_NOT} Use budget.trials or budget.time.",
+    ),
+    _Row(
+        _where(("budget", "cost"), lambda spec: spec.budget.cost is not None),
+        f"{_NOT} Use budget.trials or budget.time.",
+    ),
+    _Row(
+        _where(("budget", "patience"), lambda spec: spec.budget.patience is not None),
+        f"{_NOT} Use metric.target, budget.trials or budget.time.",
+    ),
+    _Row(
+        _where(("resources", "gpu"), lambda spec: spec.resources.gpu == "auto"),
+        f"auto {_NOT} Name a share: gpu: 0.25.",
+    ),
+    _Row(
+        _where(("resources", "gpu"), _several_gpus),
+        f"{{value:g}} GPUs for one trial {_NOT} Use 1, or a fraction.",
+    ),
+    _Row(
+        _where(("resources", "gpu_memory"), lambda spec: spec.resources.gpu_memory is not None),
+        f"{_NOT} Name a share: gpu: 0.25.",
+    ),
+    _Row(
+        _where(("retries", "on_oom"), lambda spec: spec.retries.on_oom != "fail"),
+        f"{{value}} {_NOT} Use fail, and a larger resources.gpu or a smaller batch.",
+    ),
+    _Row(
+        _where(("environment", "image"), lambda spec: spec.environment.image is not None),
+        f"{_NOT} Name the image in the cluster's file.",
+    ),
+)

@@ -1,0 +1,228 @@
+"""The composition root: picks the adapters, turns the loop, promotes what won."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import sweep
+from sweep.core.protocols import Capacity, Executor
+from sweep.core.support import unsupported
+from sweep.core.spec import StudySpec
+from sweep.driver import Driver, Watcher
+from sweep.errors import InputError, SpecError
+from sweep.promoting import promote_study, registry_of
+from sweep.registry import check_writable
+from sweep.store import study_folder
+from sweep.store.events import EventLog
+from sweep.store.paths import StudyPaths, study_paths
+from sweep.store.study_folder import StoredStudy
+from sweep.training.entrypoints import check as check_entrypoint
+
+EXECUTORS = ("tune", "inline")
+"""Names for `--executor`; the first is the default."""
+
+WatcherFactory = Callable[[StoredStudy], list[Watcher]]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a study runs, as opposed to what it is.
+
+    Attributes:
+        executor: one of EXECUTORS.
+        ray: options of `ray.init`; `address` joins a running cluster.
+        watchers: made when the study's folder is there.
+        say: told one line at a time, for what happens before and after the run.
+    """
+
+    executor: str = EXECUTORS[0]
+    ray: Mapping[str, Any] = field(default_factory=dict)
+    watchers: WatcherFactory = lambda _: []
+    say: Callable[[str], None] = lambda _: None
+
+
+def check(spec: StudySpec, base_dir: Path, *, source: str = "") -> str:
+    """See that a file can be launched, before anything is made or started.
+
+    Returns:
+        The entrypoint, with an absolute path where it names a file.
+
+    Raises:
+        InputError: what stands in the way.
+    """
+    refusals = unsupported(spec)
+    if refusals:
+        raise SpecError([f"{source or spec.name}: {line}" for line in refusals])
+    if spec.entrypoint is None:
+        raise InputError(f"{source or spec.name}: entrypoint: missing.")
+    entrypoint = check_entrypoint(spec.entrypoint, base_dir, _working_dir(spec, base_dir))
+    study_folder.check_storage(base_dir / spec.storage)
+    if spec.promote is not None:
+        check_writable(registry_of(spec.promote, base_dir), spec.promote.model)
+    return entrypoint
+
+
+def _working_dir(spec: StudySpec, base_dir: Path) -> Path:
+    return (base_dir / (spec.environment.working_dir or ".")).resolve()
+
+
+def launch(
+    spec: StudySpec, *, base_dir: Path | None = None, options: Options | None = None, source: str = ""
+) -> StoredStudy:
+    """Run a study to its end; one that exists, made from the same file, goes on where it stopped.
+
+    Args:
+        spec: the search file.
+        base_dir: what relative paths in it are from; the current folder by default.
+        options: how to run.
+        source: the file's name, for messages.
+
+    Raises:
+        InputError: nothing was started and nothing is left.
+    """
+    base_dir = (base_dir or Path.cwd()).resolve()
+    options = options or Options()
+    entrypoint = check(spec, base_dir, source=source)
+    storage = base_dir / spec.storage
+    paths = study_paths(storage, spec.name)
+    if paths.events.is_file():
+        stored = study_folder.read(paths)
+        study_folder.check_same(stored, spec)
+        return resume(paths, options=options)
+    executor = _executor(spec, paths, options)
+    try:
+        capacity = executor.open()
+        study_folder.create(storage, spec, base_dir=base_dir, now=time.time(), version=sweep.__version__)
+        return _run(paths, executor, capacity, entrypoint, options)
+    finally:
+        executor.close()
+
+
+def resume(paths: StudyPaths, *, options: Options | None = None) -> StoredStudy:
+    """Go on with a study: running trials from their checkpoints, ended ones not again.
+
+    Raises:
+        InputError: it can't go on; nothing was started.
+    """
+    options = options or Options()
+    stored = study_folder.read(paths)
+    base_dir = Path(stored.created.base_dir)
+    if stored.machine.ended is not None and stored.machine.ended.complete:
+        options.say(f"{stored.spec.name} is complete: {stored.machine.ended.reason}.")
+        with study_folder.held(paths):
+            _promote(paths, options)
+        return study_folder.read(paths)
+    entrypoint = check(stored.spec, base_dir, source=str(paths.spec))
+    options.say(f"{stored.spec.name}: going on after {len(stored.machine.trials)} trials.")
+    executor = _executor(stored.spec, paths, options)
+    try:
+        return _run(paths, executor, executor.open(), entrypoint, options)
+    finally:
+        executor.close()
+
+
+def _executor(spec: StudySpec, paths: StudyPaths, options: Options) -> Executor:
+    from sweep.training.attempt import run_attempt
+
+    match options.executor:
+        case "inline":
+            from sweep.executors.inline import InlineExecutor
+
+            return InlineExecutor(run_attempt, spec.resources)
+        case "tune":
+            from sweep.executors.tune_executor import TuneExecutor
+
+            return TuneExecutor(run_attempt, spec.resources, paths.scratch, options.ray)
+        case other:
+            raise InputError(f"executor: {other!r} is unknown. Use one of {', '.join(EXECUTORS)}.")
+
+
+def _run(paths: StudyPaths, executor: Executor, capacity: Capacity, entrypoint: str, options: Options) -> StoredStudy:
+    from sweep.samplers.optuna_journal import OptunaJournal
+    from sweep.samplers.optuna_sampler import OptunaSampler
+    from sweep.samplers.teaching import teach
+    from sweep.watch.tensorboard import TensorBoard
+
+    with study_folder.held(paths):
+        stored = study_folder.read(paths)
+        sampler = OptunaSampler(stored.spec)
+        journal = OptunaJournal(paths.optuna_journal, stored.spec)
+        teach(stored.machine, [sampler, journal])
+        watchers = [TensorBoard(paths), *options.watchers(stored)]
+        log = EventLog(paths.events)
+        driver = Driver(
+            stored.machine,
+            paths=paths,
+            log=log,
+            sampler=sampler,
+            recorders=[journal],
+            watchers=watchers,
+            entrypoint=entrypoint,
+            working_dir=_working_dir(stored.spec, Path(stored.created.base_dir)),
+        )
+        try:
+            with _interruptible(driver, executor):
+                driver.begin(executor.name, capacity)
+                executor.run(driver)
+        except KeyboardInterrupt:
+            driver.abandon("killed by a second Ctrl-C")
+            raise
+        except BaseException as error:
+            driver.abandon(f"the driver failed: {error!r}")
+            raise
+        finally:
+            executor.close()
+            for watcher in watchers:
+                watcher.close()
+            journal.close()
+            log.close()
+        _promote(paths, options)
+        return study_folder.read(paths)
+
+
+def _promote(paths: StudyPaths, options: Options) -> None:
+    """Promote as the file says, once the study is complete and it wasn't done."""
+    stored = study_folder.read(paths)
+    ended = stored.machine.ended
+    if ended is None or not ended.complete or stored.machine.promotions:
+        return
+    log = EventLog(paths.events)
+    try:
+        for line in promote_study(stored, log):
+            options.say(line)
+    finally:
+        log.close()
+
+
+@contextmanager
+def _interruptible(driver: Driver, executor: Executor) -> Iterator[None]:
+    """Ctrl-C or SIGTERM once: running trials end at their next report. Twice: everything ends now.
+
+    Outside the main thread Python lets nobody set handlers; there the caller's own stay.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    pressed: list[int] = []
+
+    def handler(number: int, _: FrameType | None) -> None:
+        pressed.append(number)
+        if len(pressed) > 1:
+            executor.kill()
+            raise KeyboardInterrupt
+        driver.request_stop(f"{signal.Signals(number).name}: running trials end at their next report")
+
+    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)

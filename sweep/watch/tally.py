@@ -1,0 +1,253 @@
+"""What a running study amounts to, kept up event by event: each costs the same with ten trials or ten thousand."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+from sweep.core import events as ev
+from sweep.core.plan import Plan, make, survival
+from sweep.core.spec import StudySpec
+from sweep.core.study import Ending, StudyMachine
+from sweep.core.trial import Trial, TrialState
+from sweep.watch.text import last_line
+
+CURVE = 16
+"""Values of a running trial that are kept for its sparkline."""
+
+RECENT = 12
+"""Decisions and failures that are kept to be shown."""
+
+ENOUGH_ENDED = 5
+"""Trials that must have ended before their pace is taken for the pace of those to come."""
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best value so far, and where it was reached."""
+
+    value: float
+    trial: int
+    t: int
+
+
+@dataclass
+class Running:
+    """A trial at work; `value` is its last report of the objective, `curve` the last finite ones."""
+
+    number: int
+    attempt: int
+    config: dict[str, Any]
+    started: float
+    device: str
+    t: int = 0
+    value: float | None = None
+    curve: deque[float] = field(default_factory=lambda: deque(maxlen=CURVE))
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An attempt that failed or was lost; `final` when its trial gets no other."""
+
+    trial: int
+    attempt: int
+    reason: str
+    final: bool
+
+
+@dataclass
+class RungCount:
+    """A rung: how many trials have reached it, and the best value reported there or later."""
+
+    t: int
+    reached: int
+    best: float | None
+
+
+@dataclass(frozen=True)
+class TimeLeft:
+    """Seconds until the end: a guess from the pace so far, or what the budget leaves at most."""
+
+    seconds: float
+    guessed: bool
+
+
+class Tally:
+    """The study as its watchers see it.
+
+    Its numbers are copies, so that one thread can draw them while another takes in events (under the caller's lock).
+
+    Args:
+        spec: of the study.
+        rungs: fidelities where trials are counted, ascending.
+    """
+
+    def __init__(self, spec: StudySpec, rungs: list[int]) -> None:
+        self.spec = spec
+        self.metric = spec.objective
+        self.counts = dict.fromkeys(TrialState, 0)
+        self.running: dict[int, Running] = {}
+        self.rungs = [RungCount(t, 0, None) for t in rungs]
+        self.best: Best | None = None
+        self.decisions: deque[ev.Decided] = deque(maxlen=RECENT)
+        self.failures: deque[Failure] = deque(maxlen=RECENT)
+        self.slots = 0
+        self.dashboard: str | None = None
+        self.ending: Ending | None = None
+        self.ended: ev.RunEnded | None = None
+        self._states: dict[int, TrialState] = {}
+        self._reached: dict[int, int] = {}
+        self._elapsed_s = self._time = self._run_time = 0.0
+        self._ended_before = 0
+        self._fresh = True
+
+    @property
+    def created(self) -> int:
+        """Trials there are."""
+        return len(self._states)
+
+    @property
+    def final(self) -> int:
+        """Trials whose story is over."""
+        return sum(count for state, count in self.counts.items() if state.final)
+
+    def elapsed_s(self, now: float) -> float:
+        """Seconds that drivers have worked on the study."""
+        return self._elapsed_s if self.ended else self._elapsed_s + max(0.0, now - self._time)
+
+    def time_left(self, plan: Plan, now: float) -> TimeLeft | None:
+        """When the study will end, where that can be said at all."""
+        found = [left for left in (self._at_this_pace(plan, now), self._by_budget(plan, now)) if left is not None]
+        return None if self.ended else min(found, key=lambda left: left.seconds, default=None)
+
+    def _at_this_pace(self, plan: Plan, now: float) -> TimeLeft | None:
+        ended = self.final - self._ended_before
+        total = self.created if self.ending else plan.trials
+        if total is None or ended < max(ENOUGH_ENDED, 2 * self.slots):
+            return None
+        return TimeLeft((now - self._run_time) / ended * (total - self.final), guessed=True)
+
+    def _by_budget(self, plan: Plan, now: float) -> TimeLeft | None:
+        if plan.time_s is None:
+            return None
+        return TimeLeft(max(0.0, plan.time_s - self.elapsed_s(now)), guessed=False)
+
+    # Events
+
+    def take(self, study: StudyMachine, event: ev.AnyEvent) -> None:
+        """Take in an event; `study` is the state after it."""
+        self._time, self._elapsed_s = event.time, study.elapsed_s
+        self.ending, self.ended = study.ending, study.ended
+        if self._fresh or isinstance(event, ev.RunStarted | ev.RunEnded):
+            self._recount(study)
+        if isinstance(event, ev.RunStarted):
+            self._run_time, self._ended_before = event.time, self.final
+            self.slots, self.dashboard = event.slots, event.dashboard
+        if not self._fresh:
+            self._follow(study, event)
+        self._fresh = False
+
+    def _follow(self, study: StudyMachine, event: ev.AnyEvent) -> None:
+        match event:
+            case ev.TrialCreated():
+                self._see(study.trials[event.trial])
+            case ev.AttemptStarted():
+                self._see(study.trials[event.trial])
+                self._start(study.trials[event.trial])
+            case ev.Reported():
+                self._report(study.trials[event.trial], event)
+            case ev.Decided() if event.action != "advance" or event.rung is not None:
+                # That a trial goes on between two rungs is no news.
+                self.decisions.append(event)
+            case ev.AttemptEnded():
+                self._end(study, study.trials[event.trial], event)
+            case _:
+                pass
+
+    def _recount(self, study: StudyMachine) -> None:
+        """Take stock of the whole study: at a run's start and end, when trials change that no event names."""
+        self.counts, self._states = dict.fromkeys(TrialState, 0), {}
+        self._reached = {trial.number: trial.t for trial in study.trials.values()}
+        table = survival(list(study.trials.values()), [rung.t for rung in self.rungs], self.metric)
+        self.rungs = [RungCount(t, reached, _finite(best)) for t, reached, best in table]
+        self.running = {}
+        for trial in study.trials.values():
+            self._see(trial)
+            if trial.state is TrialState.RUNNING:
+                self._start(trial)
+        self._find_best(study)
+        if self._fresh:
+            told = [each for each in study.decisions if each.action != "advance" or each.rung is not None]
+            self.decisions.extend(told[-RECENT:])
+            failed = [trial for trial in study.trials.values() if trial.state is TrialState.FAILED]
+            self.failures.extend(Failure(each.number, len(each.attempts), each.reason, final=True) for each in failed)
+
+    def _see(self, trial: Trial) -> None:
+        """Count the trial under the state it is in now."""
+        before = self._states.get(trial.number)
+        if before is not None:
+            self.counts[before] -= 1
+        self.counts[trial.state] += 1
+        self._states[trial.number] = trial.state
+
+    def _start(self, trial: Trial) -> None:
+        attempt = trial.attempts[-1]
+        row = Running(trial.number, attempt.number, dict(trial.config), attempt.started, attempt.device, trial.t)
+        values = [report.metrics.get(self.metric.name) for report in trial.reports[-CURVE:]]
+        row.curve.extend(value for value in values if value is not None and math.isfinite(value))
+        row.value = values[-1] if values else None
+        self.running[trial.number] = row
+
+    def _report(self, trial: Trial, event: ev.Reported) -> None:
+        before = self._reached.get(trial.number, 0)
+        t, value = trial.t, event.metrics.get(self.metric.name)
+        if t <= before:
+            # Ground that an earlier attempt has covered, or a report after the verdict.
+            return
+        self._reached[trial.number] = t
+        row = self.running[trial.number]
+        row.t, row.value = t, value
+        if value is not None and math.isfinite(value):
+            row.curve.append(value)
+            self._contend(Best(value, trial.number, t))
+        for rung in self.rungs:
+            if rung.t > t:
+                break
+            rung.reached += rung.t > before
+            if value is not None and math.isfinite(value) and (
+                rung.best is None or self.metric.better(value, rung.best)
+            ):
+                rung.best = value
+
+    def _contend(self, new: Best) -> None:
+        old = self.best
+        equal = old is not None and new.value == old.value and new.trial < old.trial
+        if old is None or equal or self.metric.better(new.value, old.value):
+            self.best = new
+
+    def _find_best(self, study: StudyMachine) -> None:
+        trial = study.best
+        report = trial.best(self.metric) if trial else None
+        self.best = Best(report.metrics[self.metric.name], trial.number, report.t) if trial and report else None
+
+    def _end(self, study: StudyMachine, trial: Trial, event: ev.AttemptEnded) -> None:
+        self._see(trial)
+        self.running.pop(trial.number, None)
+        failed = trial.state is TrialState.FAILED
+        if failed and self.best and self.best.trial == trial.number:
+            # A failed trial's value doesn't count.
+            self._find_best(study)
+        if failed or event.outcome in ("failed", "lost"):
+            reason = trial.reason if failed else last_line(event.error or "") or f"the attempt was {event.outcome}"
+            self.failures.append(Failure(trial.number, event.attempt, reason, final=trial.state.final))
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def tally_for(study: StudyMachine) -> Tally:
+    """An empty tally with the rungs of the study's lowest bracket."""
+    return Tally(study.spec, [rung.t for rung in make(study.spec, slots=1).rungs])

@@ -1,0 +1,39 @@
+"""How many trials fit at once."""
+
+import pytest
+
+from sweep.core.capacity import Node, grant
+from sweep.core.spec import Resources
+from sweep.errors import ResourceError
+
+
+@pytest.mark.parametrize(
+    ("resources", "nodes", "slots", "share"),
+    [
+        (Resources(cpu=1), [Node("a", 2, 0)], 2, 0),
+        (Resources(cpu=1, gpu=0.25), [Node("a", 16, 2)], 8, 0.25),
+        (Resources(cpu=1, gpu=0.3), [Node("a", 16, 1)], 3, 0.3),
+        (Resources(cpu=4, gpu=0.25), [Node("a", 8, 2)], 2, 0.25),
+        (Resources(cpu=1, gpu=1), [Node("a", 16, 2), Node("b", 16, 1)], 3, 1),
+        (Resources(cpu=1, gpu=0.25), [Node("head", 8, 0), Node("b", 16, 1)], 4, 0.25),
+        (Resources(cpu=1, gpu=0.25, max_concurrent=2), [Node("a", 16, 2)], 2, 0.25),
+    ],
+)
+def test_slots_are_what_cores_and_whole_gpus_allow(resources, nodes, slots, share):
+    assert grant(resources, nodes)[:2] == (slots, share)
+
+
+def test_cluster_without_gpus_runs_on_cpu_slots_and_says_so_once():
+    slots, share, notes = grant(Resources(cpu=1, gpu=0.25), [Node("a", 2, 0), Node("b", 2, 0)])
+    assert (slots, share) == (4, 0)
+    assert notes == ("No GPU in this cluster: trials run on the CPU (1 core each, gpu: 0.25 unused).",)
+
+
+def test_more_gpus_than_any_node_has_is_refused():
+    with pytest.raises(ResourceError, match="a trial asks for 2 GPUs, and no node has more than 1"):
+        grant(Resources(cpu=1, gpu=2), [Node("a", 8, 1), Node("b", 8, 1)])
+
+
+def test_more_cores_than_any_node_has_is_refused():
+    with pytest.raises(ResourceError, match="a trial asks for 16 cores .* the largest has 8 cores"):
+        grant(Resources(cpu=16), [Node("a", 8, 0)])

@@ -1,0 +1,58 @@
+"""What a study will do, before it does."""
+
+import random
+
+from sweep.core import plan
+from sweep.core.schedulers.asha import Asha
+from sweep.core.spec import Budget, FloatRange, Metric, Resources, Scheduler, StudySpec
+
+
+def spec(**changes):
+    fields = {
+        "name": "s",
+        "entrypoint": "m:train",
+        "metric": Metric(name="loss", goal="minimize"),
+        "parameters": {"x": FloatRange(min=0, max=1)},
+        "scheduler": Scheduler(max_t=9),
+        "budget": Budget(trials=27),
+        "resources": Resources(gpu=0.25),
+    }
+    return StudySpec(**(fields | changes))
+
+
+def test_upper_bound_is_everyone_to_the_end():
+    made = plan.make(spec(), slots=4)
+    assert made.longest_t == 27 * 9
+    assert made.gpu_hours(60) == 27 * 9 * 60 * 0.25 / 3600
+    assert made.slots == 4
+
+
+def test_expectation_is_what_random_arrivals_do():
+    made = plan.make(spec(), slots=1)
+    spent = []
+    for seed in range(300):
+        generator, asha = random.Random(seed), Asha(Scheduler(max_t=9), Metric(name="loss", goal="minimize"))
+        total = 0
+        for trial in range(27):
+            for t in (1, 3, 9):
+                reached = t
+                # A trial's rank at one rung says nothing about the next: every order is as likely.
+                if t < 9 and asha.report(trial, 0, t, generator.random()).action == "stop":
+                    break
+            total += reached
+        spent.append(total)
+    mean = sum(spent) / len(spent)
+    assert abs(mean - made.expected_t) / mean < 0.05
+
+
+def test_without_a_scheduler_everyone_is_trained_to_the_end():
+    made = plan.make(spec(scheduler=Scheduler(type="none", max_t=9)), slots=1)
+    assert [(rung.t, rung.expected_trials) for rung in made.rungs] == [(9, 27)]
+    assert made.expected_t == made.longest_t == 243
+
+
+def test_study_that_only_time_ends_has_no_bound_in_epochs():
+    made = plan.make(spec(budget=Budget(time=60)), slots=1)
+    assert made.longest_t is None
+    assert made.gpu_hours(60) is None
+    assert made.time_s == 60

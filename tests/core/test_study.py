@@ -1,0 +1,357 @@
+"""The study as a state machine: what it promises whatever happens to it."""
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sweep.core import events as ev
+from sweep.core import study as core
+from sweep.core.spec import Budget, FloatRange, Metric, Retries, Scheduler, Search, StudySpec
+from sweep.core.study import StudyMachine, replay
+from sweep.core.trial import IllegalTransitionError, TrialState
+
+
+def spec(**changes):
+    fields = {
+        "name": "s",
+        "entrypoint": "m:train",
+        "metric": Metric(name="loss", goal="minimize"),
+        "parameters": {"x": FloatRange(min=0, max=1)},
+        "scheduler": Scheduler(max_t=9),
+        "budget": Budget(trials=5),
+    }
+    return StudySpec(**(fields | changes))
+
+
+class Run:
+    """Plays the driver: answers AskConfig, remembers what was to start, keeps the history."""
+
+    def __init__(self, study_spec, slots=2):
+        self.machine = StudyMachine(study_spec)
+        self.history, self.commands, self.starts = [], [], []
+        self.now = 1000.0
+        self.asked = None
+        self.slots = slots
+
+    def handle(self, event):
+        self.history.append(event)
+        commands = self.machine.handle(event)
+        self.commands += commands
+        for command in commands:
+            if isinstance(command, core.AskConfig):
+                assert self.asked is None, "asked twice without an answer"
+                self.asked = command.trial
+            if isinstance(command, core.StartAttempt):
+                self.starts.append(command)
+        if self.asked is not None:
+            number, self.asked = self.asked, None
+            self.handle(ev.TrialCreated(time=self.tick(), trial=number, config={"x": number / 100}))
+        return commands
+
+    def tick(self, seconds=1.0):
+        self.now += seconds
+        return self.now
+
+    def begin(self):
+        self.starts.clear()
+        return self.handle(ev.RunStarted(time=self.tick(), executor="test", slots=self.slots))
+
+    def start(self):
+        command = self.starts.pop(0)
+        self.handle(ev.AttemptStarted(time=self.tick(), trial=command.trial, attempt=command.attempt))
+        return command.trial, command.attempt
+
+    def report(self, trial, attempt, t, **metrics):
+        event = ev.Reported(time=self.tick(), trial=trial, attempt=attempt, metrics={"epoch": t, **metrics})
+        commands = self.handle(event)
+        (answer,) = [command for command in commands if isinstance(command, core.Answer)]
+        return answer.decision
+
+    def end(self, trial, attempt, outcome, error=None):
+        return self.handle(
+            ev.AttemptEnded(time=self.tick(), trial=trial, attempt=attempt, outcome=outcome, error=error)
+        )
+
+    def ended(self):
+        return [command for command in self.commands if isinstance(command, core.EndRun)]
+
+
+def told(run):
+    return {c.trial: (c.state, c.value) for c in run.commands if isinstance(c, core.TellSampler)}
+
+
+def test_no_more_attempts_are_placed_than_there_are_slots():
+    run = Run(spec(), slots=2)
+    run.begin()
+    assert [start.trial for start in run.starts] == [0, 1]
+
+
+def test_trial_that_reaches_max_t_is_complete_with_its_best_value():
+    run = Run(spec(budget=Budget(trials=1)))
+    run.begin()
+    trial, attempt = run.start()
+    run.report(trial, attempt, 1, loss=0.5)
+    run.report(trial, attempt, 3, loss=0.2)
+    assert run.report(trial, attempt, 9, loss=0.3).action == "finish"
+    run.end(trial, attempt, "returned")
+    assert run.machine.trials[0].state is TrialState.COMPLETE
+    assert told(run) == {0: ("complete", 0.2)}
+    assert run.ended() == [core.EndRun("budget.trials is used up: 1 trials", complete=True)]
+
+
+def test_loser_at_a_rung_is_stopped_and_told_so():
+    run = Run(spec(), slots=3)
+    run.begin()
+    for number in range(3):
+        run.start()
+        decision = run.report(number, 1, 1, loss=float(number))
+        assert decision.action == ("advance" if number == 0 else "stop"), decision
+    run.end(1, 1, "stopped")
+    assert told(run) == {1: ("stopped", 1.0)}
+    assert "2 of 2 at rung 1" in run.machine.trials[1].reason
+
+
+@pytest.mark.parametrize("value", [math.nan, None])
+def test_nan_and_missing_values_never_advance(value):
+    run = Run(spec())
+    run.begin()
+    run.start()
+    metrics = {} if value is None else {"loss": value}
+    assert run.report(0, 1, 1, **metrics).action == "stop"
+
+
+def test_metric_that_was_never_reported_fails_the_trial_and_names_the_nearest():
+    run = Run(spec())
+    run.begin()
+    run.start()
+    run.report(0, 1, 1, los=1.0, accuracy=0.5)
+    run.end(0, 1, "stopped")
+    assert run.machine.trials[0].state is TrialState.FAILED
+    assert run.machine.trials[0].reason == (
+        "the metric loss was never reported; it reported accuracy, los. Did you mean metric.name: los?"
+    )
+
+
+def test_decision_stands_when_the_process_dies_after_it():
+    run = Run(spec(), slots=1)
+    run.begin()
+    run.start()
+    run.report(0, 1, 9, loss=0.1)
+    run.begin()
+    assert run.machine.trials[0].state is TrialState.COMPLETE
+    assert [start.trial for start in run.starts] == [1]
+
+
+def test_lost_trial_goes_on_from_its_checkpoint_under_its_number():
+    run = Run(spec(), slots=1)
+    run.begin()
+    run.start()
+    run.handle(
+        ev.Reported(
+            time=run.tick(), trial=0, attempt=1, metrics={"epoch": 1, "loss": 0.5}, checkpoint="trials/0000/epoch-1"
+        )
+    )
+    run.begin()
+    assert run.starts == [core.StartAttempt(0, 2, "trials/0000/epoch-1")]
+
+
+def test_rung_judges_a_trial_once_even_when_it_reports_again():
+    run = Run(spec(), slots=2)
+    run.begin()
+    run.start()
+    run.start()
+    run.report(0, 1, 1, loss=0.5)
+    run.end(0, 1, "lost", "node died")
+    run.report(1, 1, 1, loss=0.1)
+    trial, attempt = run.start()
+    # The second attempt starts afresh and reports epoch 1 again: now 0.5 would be 2 of 2.
+    assert run.report(trial, attempt, 1, loss=0.5).action == "advance"
+    assert len(run.machine.trials[0].reports) == 1
+
+
+def test_failed_attempt_is_retried_as_often_as_the_file_says():
+    run = Run(spec(retries=Retries(max=1), budget=Budget(trials=1)), slots=1)
+    run.begin()
+    run.start()
+    run.end(0, 1, "failed", "ValueError: first")
+    assert run.start() == (0, 2)
+    run.end(0, 2, "failed", "Traceback\nValueError: second")
+    assert run.machine.trials[0].state is TrialState.FAILED
+    assert run.machine.trials[0].reason == "ValueError: second"
+
+
+def test_trial_that_kills_every_node_fails_in_the_end():
+    run = Run(spec(budget=Budget(trials=1)), slots=1)
+    run.begin()
+    for attempt in range(1, core.MAX_LOSSES_IN_A_ROW + 1):
+        run.start()
+        run.end(0, attempt, "lost", "its process died")
+    assert run.machine.trials[0].state is TrialState.FAILED
+
+
+def test_study_whose_first_trials_all_fail_ends_early():
+    run = Run(spec(budget=Budget(trials=50)), slots=1)
+    run.begin()
+    while run.starts:
+        trial, attempt = run.start()
+        run.end(trial, attempt, "failed", "ImportError: no module named timm")
+    assert len(run.machine.trials) == core.HOPELESS_AFTER
+    assert run.ended()[0].reason.startswith("the first 3 trials all failed")
+
+
+def test_time_budget_stops_running_trials_at_their_next_report():
+    run = Run(spec(budget=Budget(time=60)), slots=1)
+    run.begin()
+    run.start()
+    run.tick(100)
+    decision = run.report(0, 1, 1, loss=0.1)
+    assert decision.action == "stop"
+    assert "budget.time is used up" in decision.reason
+    run.end(0, 1, "stopped")
+    assert run.ended()[0].complete
+    assert not run.starts
+
+
+def test_time_between_a_kill_and_a_resume_is_not_spent():
+    run = Run(spec(budget=Budget(time=60)), slots=1)
+    run.begin()
+    run.start()
+    run.tick(100_000)
+    run.begin()
+    assert run.machine.elapsed_s < 10
+    assert run.machine.ending is None
+
+
+def test_target_ends_the_study_and_names_the_trial():
+    run = Run(spec(metric=Metric(name="loss", goal="minimize", target=0.2)), slots=2)
+    run.begin()
+    run.start()
+    run.start()
+    assert run.report(0, 1, 1, loss=0.2).action == "finish"
+    assert run.report(1, 1, 1, loss=0.9).action == "stop"
+    run.end(0, 1, "returned")
+    run.end(1, 1, "stopped")
+    assert run.ended() == [core.EndRun("trial 0 reached the target: loss 0.2 (target 0.2)", complete=True)]
+
+
+def test_interrupt_pauses_running_trials_and_resume_goes_on_with_them():
+    run = Run(spec(), slots=2)
+    run.begin()
+    run.start()
+    run.handle(ev.StopRequested(time=run.tick(), reason="Ctrl-C"))
+    assert run.report(0, 1, 1, loss=0.3).action == "pause"
+    run.end(0, 1, "interrupted")
+    assert run.ended() == [core.EndRun("Ctrl-C", complete=False)]
+    run.begin()
+    assert [(start.trial, start.attempt) for start in run.starts] == [(0, 2), (1, 1)]
+
+
+def test_illegal_event_tells_the_trials_story():
+    run = Run(spec())
+    run.begin()
+    run.start()
+    run.end(0, 1, "failed", "boom")
+    with pytest.raises(IllegalTransitionError, match=r"trial 0: attempt 1 ended\. attempts 1: failed"):
+        run.end(0, 1, "returned")
+
+
+METRICS = st.fixed_dictionaries(
+    {}, optional={"loss": st.one_of(st.floats(allow_nan=True, allow_infinity=True), st.just(math.nan))}
+)
+
+
+@st.composite
+def specs(draw):
+    return spec(
+        scheduler=Scheduler(
+            type=draw(st.sampled_from(["asha", "none"])),
+            max_t=draw(st.integers(9, 12)),
+            reduction_factor=draw(st.integers(2, 3)),
+            brackets=draw(st.integers(1, 2)),
+        ),
+        budget=Budget(
+            trials=draw(st.integers(1, 8)),
+            failures=draw(st.sampled_from([None, 2])),
+            **draw(st.sampled_from([{}, {"time": 40.0}, {"time": 400.0}])),
+        ),
+        metric=Metric(
+            name="loss",
+            goal=draw(st.sampled_from(["minimize", "maximize"])),
+            target=draw(st.sampled_from([None, 0.0])),
+        ),
+        retries=Retries(max=draw(st.integers(0, 2))),
+        search=Search(seed=draw(st.integers(0, 5))),
+    )
+
+
+@settings(max_examples=300)
+@given(study_spec=specs(), slots=st.integers(1, 4), data=st.data())
+def test_any_history_is_legal_loses_no_trial_and_replays_to_the_same_commands(study_spec, slots, data):
+    """Random starts, reports, ends, losses, kills and interrupts, until the study ends or patience does."""
+    run = Run(study_spec, slots)
+    live = {}
+    run.begin()
+    for _ in range(data.draw(st.integers(0, 80))):
+        machine = run.machine
+        over = bool(machine.ended) or (run.commands and isinstance(run.commands[-1], core.EndRun))
+        moves = ["kill"]
+        if not over:
+            moves += ["interrupt"] + ["start"] * (3 if run.starts else 0) + ["report", "report", "end"] * (2 if live else 0)
+        move = data.draw(st.sampled_from(moves))
+        if move == "start":
+            trial, attempt = run.start()
+            live[trial] = [attempt, machine.trials[trial].t, None]
+        elif move == "report":
+            trial = data.draw(st.sampled_from(sorted(live)))
+            attempt, t, verdict = live[trial]
+            t += data.draw(st.integers(1, 3))
+            decision = run.report(trial, attempt, t, **data.draw(METRICS))
+            if verdict is not None and verdict != "advance":
+                assert decision.action != "advance", "a verdict was taken back"
+            live[trial] = [attempt, t, decision.action]
+        elif move == "end":
+            trial = data.draw(st.sampled_from(sorted(live)))
+            attempt, _, verdict = live.pop(trial)
+            outcomes = {None: ["returned", "failed", "lost"], "advance": ["returned", "failed", "lost"]}
+            given_up = {"stop": ["stopped"], "finish": ["returned"], "pause": ["interrupted"]}
+            run.end(trial, attempt, data.draw(st.sampled_from((outcomes | given_up)[verdict])), "why")
+        elif move == "interrupt":
+            run.handle(ev.StopRequested(time=run.tick(), reason="Ctrl-C"))
+        else:
+            live.clear()
+            run.begin()
+        assert len(run.machine.running()) == len(live)
+        assert len(run.machine.running()) <= slots
+
+    numbers = sorted(run.machine.trials)
+    assert numbers == list(range(len(numbers)))
+    assert len(numbers) <= study_spec.budget.trials
+    final = {number for number, trial in run.machine.trials.items() if trial.state.final}
+    told_ends = [command.trial for command in run.commands if isinstance(command, core.TellSampler)]
+    assert sorted(told_ends) == sorted(final), "each ended trial is told exactly once"
+    if isinstance(run.commands[-1], core.EndRun) and run.commands[-1].complete:
+        assert final == set(numbers), "a complete study has no trial left over"
+
+    again = StudyMachine(study_spec)
+    commands = [command for event in run.history for command in again.handle(event)]
+    assert commands == run.commands
+
+
+@settings(max_examples=50)
+@given(data=st.data())
+def test_event_lines_read_back_equal(data):
+    event = ev.Reported(time=1.5, trial=3, attempt=1, metrics=data.draw(METRICS))
+    back = ev.ANY_EVENT.validate_json(event.model_dump_json(exclude_none=True))
+    assert repr(back) == repr(event)
+
+
+def test_replay_of_a_history_gives_the_same_state():
+    run = Run(spec(), slots=1)
+    run.begin()
+    run.start()
+    run.report(0, 1, 1, loss=0.5)
+    again = replay(run.machine.spec, run.history)
+    assert again.trials == run.machine.trials
+    assert again.asha.recorded() == run.machine.asha.recorded() == {1: 1, 3: 0}

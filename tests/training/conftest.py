@@ -1,0 +1,60 @@
+"""What the training tests share: placements, a channel that answers from a script, and datasets in their own formats."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sweep.core.protocols import Decision, Placement
+
+
+class ScriptedChannel:
+    """Keeps each report, and answers with "advance" unless told otherwise for a fidelity."""
+
+    def __init__(self, answers: dict[int, str] | None = None, time_attr: str = "epoch") -> None:
+        self.answers = answers or {}
+        self.time_attr = time_attr
+        self.reports: list[dict[str, float]] = []
+        self.checkpoints: list[str | None] = []
+
+    def report(self, metrics, checkpoint) -> Decision:
+        self.reports.append(dict(metrics))
+        self.checkpoints.append(checkpoint)
+        action = self.answers.get(int(metrics[self.time_attr]), "advance")
+        return Decision(action, f"the script says {action}")
+
+
+@pytest.fixture
+def scripted() -> type[ScriptedChannel]:
+    return ScriptedChannel
+
+
+@pytest.fixture
+def placement(tmp_path: Path) -> Callable[..., Placement]:
+    """Makes a placement of trial 17, attempt 2, seed 5; any field can be named."""
+    standard = Placement(
+        study="test",
+        trial=17,
+        attempt=2,
+        config={},
+        entrypoint="train.py:train",
+        seed=5,
+        time_attr="epoch",
+        max_t=4,
+        trial_dir=str(tmp_path / "trial"),
+        device="cpu",
+    )
+    return lambda **fields: replace(standard, **fields)
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Callable[..., str]:
+    """Writes a training function's file and returns the entrypoint of its `train`."""
+
+    def write(text: str, name: str = "train.py", folder: Path = tmp_path) -> str:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+        return f"{folder / name}:train"
+
+    return write

@@ -1,0 +1,228 @@
+"""An attempt: how it ends, what it leaves in its log, and that it leaves nothing in its process."""
+
+import logging
+import os
+import random
+import re
+import subprocess
+import sys
+import textwrap
+
+import pytest
+import torch
+
+from sweep.errors import EntrypointError
+from sweep.training import current
+from sweep.training.attempt import run_attempt
+
+TWO_REPORTS = """
+def train(config, ctx):
+    ctx.report({"loss": 2.0})
+    ctx.report({"loss": 1.0})
+    config["ran_to_its_end"] = True
+"""
+
+
+@pytest.fixture
+def log(tmp_path):
+    """The log of attempt 2, without its times."""
+
+    def read():
+        lines = (tmp_path / "trial" / "attempt-2.log").read_text().splitlines()
+        times = [re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z ", line) for line in lines]
+        assert all(times)
+        return [line[match.end() :] for line, match in zip(lines, times, strict=True)]
+
+    return read
+
+
+@pytest.mark.parametrize(
+    ("answers", "outcome", "reports"),
+    [({}, "returned", 2), ({1: "stop"}, "stopped", 1), ({1: "finish"}, "returned", 1), ({2: "stop"}, "stopped", 2)],
+)
+def test_the_decision_becomes_the_outcome(placement, scripted, script, answers, outcome, reports):
+    channel = scripted(answers)
+    assert run_attempt(placement(entrypoint=script(TWO_REPORTS)), channel) == outcome
+    assert len(channel.reports) == reports
+
+
+def test_a_function_of_one_parameter_finds_its_context(placement, scripted, script):
+    entrypoint = script("""
+from sweep.training import current
+def train(config):
+    current().report({"loss": config["x"]})
+""")
+    channel = scripted()
+    run_attempt(placement(entrypoint=entrypoint, config={"x": 3}), channel)
+    assert channel.reports == [{"loss": 3.0, "epoch": 1}]
+    with pytest.raises(Exception, match="No trial runs"):
+        current()
+
+
+def test_what_is_printed_and_logged_is_kept_with_times(placement, scripted, script, log, capsys):
+    entrypoint = script("""
+import logging, sys, warnings
+def train(config, ctx):
+    print("to stdout")
+    print("to stderr", file=sys.stderr)
+    print("two", end=" "); print("parts")
+    print("10 %\\r50 %\\r100 %")
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", force=True)
+    logging.info("logged")
+    sys.stdout.write("no end of line")
+""")
+    run_attempt(placement(entrypoint=entrypoint), scripted())
+    assert log() == ["to stdout", "to stderr", "two parts", "100 %", "INFO logged", "no end of line"]
+    shown = capsys.readouterr()
+    assert "to stdout" in shown.out
+    assert "to stderr" in shown.err
+    assert re.search(r"^INFO logged$", shown.err, re.M)
+
+
+def test_root_handlers_that_hold_a_stream_are_copied_too(placement, scripted, script, log):
+    handler = logging.StreamHandler(sys.stderr)
+    stream = handler.stream
+    root = logging.getLogger()
+    root.addHandler(handler)
+    try:
+        entrypoint = script("import logging\ndef train(config, ctx): logging.error('held')\n")
+        run_attempt(placement(entrypoint=entrypoint), scripted())
+        assert handler.stream is stream
+    finally:
+        root.removeHandler(handler)
+    assert log() == ["held"]
+
+
+def test_logging_set_up_by_one_attempt_does_not_stay_for_the_next(placement, scripted, script):
+    before = list(logging.getLogger().handlers), logging.getLogger().level
+    entrypoint = script("""
+import logging
+def train(config, ctx):
+    logging.getLogger().addHandler(logging.NullHandler())
+    logging.getLogger().setLevel(1)
+""")
+    run_attempt(placement(entrypoint=entrypoint), scripted())
+    assert (list(logging.getLogger().handlers), logging.getLogger().level) == before
+
+
+def test_an_error_passes_and_its_traceback_is_in_the_log(placement, scripted, script, log):
+    entrypoint = script("def train(config, ctx):\n    raise ValueError('no luck')\n")
+    with pytest.raises(ValueError, match="no luck"):
+        run_attempt(placement(entrypoint=entrypoint), scripted())
+    assert log()[0] == "Traceback (most recent call last):"
+    assert "    raise ValueError('no luck')" in log()
+    assert log()[-1] == "ValueError: no luck"
+
+
+def test_an_entrypoint_that_cannot_be_imported_is_in_the_log(placement, scripted, tmp_path, log):
+    with pytest.raises(EntrypointError):
+        run_attempt(placement(entrypoint=f"{tmp_path}/none.py:train"), scripted())
+    assert "there is no file" in log()[-1]
+
+
+def test_the_process_is_left_as_it_was(placement, scripted, script, tmp_path, monkeypatch):
+    monkeypatch.setenv("SWEEP_TEST_KEPT", "before")
+    monkeypatch.delenv("SWEEP_TEST_NEW", raising=False)
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "sweep_test_neighbour.py").write_text("VALUE = 9\n")
+    entrypoint = script("""
+import os, sys, torch, sweep_test_neighbour
+def train(config, ctx):
+    assert os.environ["SWEEP_TEST_NEW"] == "1"
+    assert os.environ["SWEEP_TEST_KEPT"] == "changed"
+    assert torch.get_num_threads() == 1
+    os.environ["SWEEP_TEST_MADE_INSIDE"] = "1"
+    sys.path.append("/made/inside")
+    torch.set_float32_matmul_precision("medium")
+    ctx.report({"value": sweep_test_neighbour.VALUE})
+""")
+    before = dict(os.environ), list(sys.path), sys.stdout, sys.stderr
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    channel = scripted()
+    try:
+        run_attempt(
+            placement(
+                entrypoint=entrypoint,
+                env={"SWEEP_TEST_NEW": "1", "SWEEP_TEST_KEPT": "changed"},
+                working_dir=str(tmp_path / "work"),
+            ),
+            channel,
+        )
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
+        sys.modules.pop("sweep_test_neighbour", None)
+    assert (dict(os.environ), list(sys.path), sys.stdout, sys.stderr) == before
+    assert torch.get_float32_matmul_precision() == "highest"
+    assert channel.reports[0]["value"] == 9
+
+
+def test_all_generators_are_seeded_with_the_trials_seed(placement, scripted, script):
+    entrypoint = script("""
+import random, numpy, torch
+def train(config, ctx):
+    ctx.report({"python": random.random(), "numpy": numpy.random.rand(), "torch": torch.rand(1)})
+""")
+    drawn = []
+    for seed in (5, 5, 6):
+        random.random()
+        torch.rand(1)
+        channel = scripted()
+        run_attempt(placement(entrypoint=entrypoint, seed=seed), channel)
+        drawn.append(channel.reports[0])
+    assert drawn[0] == drawn[1]
+    assert all(drawn[0][name] != drawn[2][name] for name in ("python", "numpy", "torch"))
+
+
+def test_an_attempt_without_torch_imports_none_and_keeps_json(tmp_path):
+    (tmp_path / "train.py").write_text(
+        textwrap.dedent("""
+        def train(config, ctx):
+            state = ctx.restore() or {"total": 0}
+            while ctx.t < ctx.max_t:
+                state["total"] += 1
+                ctx.report({"total": state["total"]}, checkpoint=state)
+        """)
+    )
+    code = f"""
+import sys
+from sweep.core.protocols import Decision, Placement
+from sweep.training.attempt import run_attempt
+class Channel:
+    def report(self, metrics, checkpoint):
+        self.last = checkpoint, metrics["total"]
+        return Decision("advance", "always")
+channel = Channel()
+def run(max_t, checkpoint):
+    run_attempt(Placement("s", 0, 1, {{}}, r"{tmp_path}/train.py:train", 0, "step", max_t, r"{tmp_path}/trial",
+                          checkpoint=checkpoint), channel)
+run(2, None)
+run(5, channel.last[0])
+print(channel.last[1], "torch" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["5.0", "False"]
+    assert (tmp_path / "trial" / "checkpoints" / "step-5" / "state.json").exists()
+
+
+def test_a_script_runs_by_itself(tmp_path):
+    (tmp_path / "train.py").write_text(
+        textwrap.dedent("""
+        import sweep.training
+
+        def train(config, ctx):
+            assert sweep.training.current() is ctx
+            for epoch in range(1, ctx.max_t + 1):
+                ctx.report({"epoch": epoch, "loss": config["lr"] / epoch}, checkpoint={"epoch": epoch})
+
+        if __name__ == "__main__":
+            config = {"lr": 0.5}
+            train(config, sweep.training.standalone(config, max_t=2, folder="out"))
+        """)
+    )
+    done = subprocess.run([sys.executable, "train.py"], capture_output=True, text=True, check=True, cwd=tmp_path)
+    first, second = done.stdout.splitlines()
+    assert first == "epoch 1  loss 0.5"
+    assert second == f"epoch 2  loss 0.25  -> {tmp_path}/out/checkpoints/epoch-2"
+    assert done.stderr == ""

@@ -1,0 +1,248 @@
+"""The image classifier: it learns, resumes bit for bit, and refuses what it can't do."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from sweep.errors import CheckpointError, NonFiniteLossError, TrainingError
+from sweep.store import checkpoints
+from sweep.training import vision
+from sweep.training.attempt import run_attempt
+from sweep.training.settings import Settings
+
+ENTRYPOINT = "sweep.training.vision:train"
+SMALL = {"model": "vit_tiny", "dim": 8, "depth": 1, "heads": 2, "batch_size": 400, "lr": 0.01}
+
+
+@pytest.fixture
+def run(placement, scripted, tmp_path):
+    """Runs the training function and returns its channel; `name` keeps trials apart."""
+
+    def run(config, *, name="trial", answers=None, **fields):
+        channel = scripted(answers)
+        trial_dir = str(tmp_path / name)
+        run_attempt(placement(entrypoint=ENTRYPOINT, config=config, trial_dir=trial_dir, **fields), channel)
+        return channel
+
+    return run
+
+
+def content(checkpoint):
+    return torch.load(f"{checkpoint}/state.pt", weights_only=True)
+
+
+def same(a, b):
+    """Whether two states are equal in structure and bit for bit in every tensor."""
+    if isinstance(a, torch.Tensor):
+        return torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(map(same, a, b))
+    return a == b
+
+
+def test_vit_tiny_learns_digits(run):
+    channel = run({"depth": 2, "dim": 48, "heads": 3, "lr": 3e-3}, max_t=9)
+    assert channel.reports[-1]["val_accuracy"] > 0.93
+
+
+def test_what_is_reported(run):
+    first, *_, last = run(SMALL, max_t=3).reports
+    assert first.keys() == {"epoch", "train_loss", "val_loss", "val_accuracy", "lr", "images_per_s"}
+    assert (first["epoch"], last["epoch"]) == (1, 3)
+    assert 0 <= first["val_accuracy"] <= 1
+    assert last["val_loss"] < first["val_loss"]
+    assert first["images_per_s"] > 0
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"optimizer": "adamw"},
+        {"optimizer": "adam", "precision": "bf16"},
+        {"optimizer": "sgd", "momentum": 0.9, "schedule": "constant"},
+        {"optimizer": "sgd", "momentum": 0.0},
+        {"dropout": 0.3, "augment": "crop_flip", "label_smoothing": 0.1},
+        {"model": "simplenet", "dim": None, "depth": None, "heads": None, "hidden": 16, "dropout": 0.5},
+    ],
+    ids=lambda extra: "-".join(map(str, extra.values())),
+)
+def test_a_resumed_trial_ends_with_the_same_weights_bit_for_bit(run, extra):
+    config = {**SMALL, **extra}
+    whole = run(config, name="whole")
+    broken = run(config, name="broken", answers={2: "stop"})
+    torch.rand(7)  # whatever else the process did in between
+    resumed = run(config, name="broken", attempt=3, checkpoint=broken.checkpoints[-1])
+    assert [report["epoch"] for report in resumed.reports] == [3, 4]
+    assert same(content(whole.checkpoints[-1]), content(resumed.checkpoints[-1]))
+    for name in ("train_loss", "val_loss", "lr"):
+        assert whole.reports[-1][name] == resumed.reports[-1][name]
+
+
+def test_a_resumed_batch_norm_ends_with_the_same_statistics(run):
+    config = {"model": "resnet18", "batch_size": 1197, "optimizer": "sgd"}
+    whole = run(config, name="whole", max_t=2)
+    broken = run(config, name="broken", max_t=2, answers={1: "stop"})
+    resumed = run(config, name="broken", max_t=2, attempt=3, checkpoint=broken.checkpoints[-1])
+    assert same(content(whole.checkpoints[-1]), content(resumed.checkpoints[-1]))
+
+
+def test_the_seed_is_what_makes_trials_differ(run):
+    states = [content(run(SMALL, name=f"{seed}", seed=seed, max_t=1).checkpoints[-1]) for seed in (1, 1, 2)]
+    assert same(states[0], states[1])
+    assert not same(states[0]["model"], states[2]["model"])
+
+
+def test_training_ends_at_its_own_epochs(run):
+    assert len(run({**SMALL, "epochs": 2}, max_t=4).reports) == 2
+    assert len(run({**SMALL, "epochs": 9}, max_t=4).reports) == 4
+
+
+def test_a_loss_that_is_no_number_is_told_with_its_place(run):
+    words = r"Trial 17, attempt 2, epoch \d, step \d+: the loss is nan\. Lower lr"
+    with pytest.raises(NonFiniteLossError, match=words):
+        run({**SMALL, "model": "simplenet", "dim": None, "depth": None, "heads": None, "optimizer": "sgd", "lr": 1e30,
+             "clip_norm": None, "warmup_epochs": 0})  # fmt: skip
+
+
+def test_channels_last_computes_the_same(run):
+    config = {"model": "resnet18", "batch_size": 1197, "optimizer": "sgd"}
+    plain, turned = (
+        run({**config, "channels_last": turn}, name=f"{turn}", max_t=1).reports[0] for turn in (False, True)
+    )
+    assert plain["train_loss"] == pytest.approx(turned["train_loss"], rel=1e-4)
+
+
+# Checkpoints that others read.
+
+
+def test_the_manifest_rebuilds_the_model(run):
+    checkpoint = run(SMALL, max_t=1).checkpoints[0]
+    manifest = checkpoints.verify(Path(checkpoint))
+    assert manifest["model"] == {
+        "name": "vit_tiny",
+        "num_classes": 10,
+        "in_channels": 1,
+        "image_size": 8,
+        "options": {"dim": 8, "depth": 1, "heads": 2},
+    }
+    assert manifest["classes"] == list("0123456789")
+    assert manifest["data"]["name"] == "digits"
+    model = vision.rebuild(manifest["model"])
+    model.load_state_dict(content(checkpoint)["model"])
+
+
+def test_evaluate_agrees_with_what_was_reported(run):
+    channel = run(SMALL, max_t=2)
+    scores = vision.evaluate(channel.checkpoints[-1], split="val")
+    assert scores["val_accuracy"] == channel.reports[-1]["val_accuracy"]
+    assert scores["val_loss"] == pytest.approx(channel.reports[-1]["val_loss"], rel=1e-6)
+    assert vision.evaluate(channel.checkpoints[-1]).keys() == {"test_loss", "test_accuracy"}
+
+
+def test_evaluate_refuses_data_that_has_changed(run, tmp_path):
+    from PIL import Image
+
+    for name in ("a", "b"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for index in range(10):
+            Image.new("L", (8, 8), 20 * index).save(tmp_path / "data" / name / f"{index}.png")
+    config = {"model": "simplenet", "hidden": 4, "data": "image_folder", "data_dir": str(tmp_path / "data"),
+              "image_size": 8}  # fmt: skip
+    checkpoint = run(config, max_t=1).checkpoints[0]
+    assert vision.evaluate(checkpoint)
+    for index in range(10):
+        Image.new("L", (8, 8), 255 - index).save(tmp_path / "data" / "a" / f"{index}.png")
+    from sweep.training import data
+
+    data._load.cache_clear()
+    with pytest.raises(TrainingError, match="image_folder has changed since"):
+        vision.evaluate(checkpoint)
+
+
+def test_evaluate_refuses_what_another_function_wrote(tmp_path):
+    checkpoints.write(tmp_path / "epoch-1", lambda folder: None, {"t": 1})
+    with pytest.raises(CheckpointError, match="doesn't say which model and data"):
+        vision.evaluate(tmp_path / "epoch-1")
+
+
+def test_evaluate_refuses_a_split_that_is_not_there(run):
+    checkpoint = run(SMALL, max_t=1).checkpoints[0]
+    with pytest.raises(TrainingError, match="digits has no split 'dev'"):
+        vision.evaluate(checkpoint, split="dev")
+
+
+# Settings, schedule, optimizer.
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"learning_rate": 1}, "config: learning_rate: unknown. Known: data, "),
+        ({"batchsize": 1}, "config: batchsize: unknown. Did you mean batch_size?"),
+        ({"optimizer": "lion"}, "config: optimizer: got 'lion'. Input should be 'sgd', 'adam' or 'adamw'"),
+        ({"lr": -1}, "config: lr: got -1. Input should be greater than 0"),
+        ({"lr": math.nan}, "config: lr: got nan"),
+        ({"dropout": 1.0}, "config: dropout: got 1.0. Input should be less than 1"),
+        ({"batch_size": 2.5}, "config: batch_size: got 2.5"),
+    ],
+)
+def test_config_keys_are_checked(config, words):
+    with pytest.raises(TrainingError, match=words):
+        Settings.parse(config, 3)
+
+
+def test_all_problems_of_a_config_are_told_at_once():
+    with pytest.raises(TrainingError, match=r"(?s)lr: got.*augmnet: unknown. Did you mean augment"):
+        Settings.parse({"lr": 0, "augmnet": "crop"}, 3)
+
+
+def test_only_options_that_are_named_reach_the_model():
+    assert Settings.parse({}, 3).model_options == {}
+    assert Settings.parse({"dim": 8, "small_stem": False}, 3).model_options == {"dim": 8, "small_stem": False}
+
+
+def factors(moments, **config):
+    settings = Settings.parse({"epochs": 10, **config}, 3)
+    return [vision.lr_factor(moment, settings) for moment in moments]
+
+
+def test_the_schedule_rises_then_falls():
+    assert factors([1, 2, 6, 10, 11], warmup_epochs=2) == pytest.approx([0.5, 1, 0.5, 0, 0])
+    assert factors([1, 2, 6, 10, 11], warmup_epochs=2, schedule="constant") == pytest.approx([0.5, 1, 1, 1, 1])
+    assert factors([0], warmup_epochs=0) == [1]
+    assert 0 < factors([0], warmup_epochs=2)[0] < 0.01
+
+
+def test_a_warmup_longer_than_training_never_reaches_the_top():
+    assert factors([5, 9.9], warmup_epochs=20) == pytest.approx([0.5, 0.99])
+
+
+@pytest.mark.parametrize("model", ["vit_tiny", "simplenet", "resnet18"])
+def test_weight_decay_is_on_weights_alone(model):
+    from sweep.training.models import build
+
+    built = build(model, 10, 1, 8)
+    optimizer = vision.make_optimizer(built, Settings.parse({"weight_decay": 0.3}, 3), fused=False)
+    decay = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
+    told = {name: decay[id(p)] for name, p in built.named_parameters()}
+    assert len(told) == len(decay)
+    for name, parameter in built.named_parameters():
+        expected = 0.3 if parameter.ndim > 1 and name != "positions" else 0.0
+        assert told[name] == expected, name
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device: the loop's GPU side can't be seen")
+@pytest.mark.parametrize("precision", ["auto", "fp16", "fp32"])
+def test_a_trial_on_cuda_learns_and_resumes(run, precision):
+    config = {"depth": 2, "lr": 3e-3, "precision": precision, "augment": "crop", "channels_last": True}
+    broken = run(config, device="cuda", gpu=0.5, max_t=12, answers={6: "stop"})
+    assert {tensor.device.type for tensor in content(broken.checkpoints[-1])["model"].values()} == {"cuda"}
+    resumed = run(config, device="cuda", gpu=0.5, max_t=12, attempt=3, checkpoint=broken.checkpoints[-1])
+    assert resumed.reports[-1]["epoch"] == 12
+    assert resumed.reports[-1]["val_accuracy"] > resumed.reports[0]["val_accuracy"] - 0.02
+    assert resumed.reports[-1]["val_accuracy"] > 0.9
