@@ -104,12 +104,12 @@ def _promote(
     if log is not None:
         log.append(
             ev.Promoted(
-                time=time.time(), trial=number, model=model, version=version.number, alias=alias, path=str(version.root)
+                time=time.time(), trial=number, model=model, version=version.number, alias=alias, path=str(version.path)
             )
         )
     pointed = f", alias {alias}" if alias else ""
     why = f" ({verdict.reason})" if verdict else ""
-    return f"trial {number} ({metric.name} {value:.6g}) is {model} v{version.number}{pointed}{why}: {version.root}"
+    return f"trial {number} ({metric.name} {value:.6g}) is {model} v{version.number}{pointed}{why}: {version.path}"
 
 
 def _is_promoted(stored: StoredStudy, registry: Path, model: str, alias: str, candidate: Candidate) -> bool:

@@ -33,7 +33,7 @@ class Message:
     error: str | None = None
 
 
-class AttemptTrainable(tune.Trainable):  # type: ignore[misc]
+class AttemptTrainable(tune.Trainable):
     """Runs the training function in a thread, which waits at each report until Tune has the study's decision.
 
     Tune calls `step` for the next message. That it calls again after a report means "advance"; "stop" arrives as

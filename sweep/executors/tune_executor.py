@@ -235,7 +235,7 @@ class _Bridge:
             self.director.ended(placement, "interrupted")
 
 
-class _Placements(Searcher):  # type: ignore[misc]
+class _Placements(Searcher):
     """Hands Tune the next attempt."""
 
     def __init__(self, bridge: _Bridge) -> None:
@@ -260,7 +260,7 @@ class _Placements(Searcher):  # type: ignore[misc]
         """The study's events are what we resume from."""
 
 
-class _Judge(FIFOScheduler):  # type: ignore[misc]
+class _Judge(FIFOScheduler):
     """Returns the study's decision."""
 
     def __init__(self, bridge: _Bridge) -> None:
@@ -273,7 +273,7 @@ class _Judge(FIFOScheduler):  # type: ignore[misc]
         return str(TrialScheduler.CONTINUE if go_on else TrialScheduler.STOP)
 
 
-class _WhenFinished(Stopper):  # type: ignore[misc]
+class _WhenFinished(Stopper):
     """Ends Tune's loop, and drops attempts that haven't begun, when the study is over."""
 
     def __init__(self, bridge: _Bridge) -> None:
@@ -286,7 +286,7 @@ class _WhenFinished(Stopper):  # type: ignore[misc]
         return self._bridge.over
 
 
-class _Ticker(tune.Callback):  # type: ignore[misc]
+class _Ticker(tune.Callback):
     """Tells the director that time passes, at each turn of Tune's loop (every 0.1 s or oftener)."""
 
     def __init__(self, bridge: _Bridge) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from sweep.core.events import Outcome
 from sweep.core.protocols import Channel, Placement
+from sweep.errors import TrainingError
 from sweep.store.paths import TrialPaths
 from sweep.training import entrypoints, process_state
 from sweep.training.context import Context, StopTrial, activate, deactivate
@@ -29,6 +30,7 @@ def run_attempt(placement: Placement, channel: Channel) -> Outcome:
 
     Raises:
         EntrypointError: the training function can't be imported.
+        TrainingError: its share of the GPU's memory was too small; chained to torch's OutOfMemoryError.
         Exception: whatever the training function raised.
     """
     path = TrialPaths(Path(placement.trial_dir)).attempt_log(placement.attempt)
@@ -54,6 +56,10 @@ def _train(placement: Placement, channel: Channel) -> Outcome:
             _call(function, context)
         except StopTrial as stop:
             return "stopped" if stop.decision.action == "stop" else "returned"
+        except Exception as error:
+            if "torch" in sys.modules and isinstance(error, sys.modules["torch"].OutOfMemoryError):
+                raise TrainingError(_out_of_memory(context, placement.gpu)) from error
+            raise
         return "returned"
 
 
@@ -62,6 +68,18 @@ def _call(function: Callable[..., Any], context: Context) -> None:
         function(context.config, context)
     else:
         function(context.config)
+
+
+def _out_of_memory(context: Context, gpu: float) -> str:
+    """The message for a share of a GPU that is too small; the original error, chained, has the allocator's numbers."""
+    import torch
+
+    used = ""
+    if torch.cuda.is_initialized():
+        share = torch.cuda.mem_get_info()[1] * min(gpu, 1) / 2**30
+        used = f" ({torch.cuda.max_memory_allocated() / 2**30:.1f} of its {share:.1f} GiB, gpu: {gpu:g})"
+    larger = "Lower batch_size" if gpu >= 1 else "Lower batch_size or set resources.gpu: 1"
+    return f"{context.where()}, {context.time_attr} {context.t + 1}: CUDA out of memory{used}. {larger}."
 
 
 @contextmanager

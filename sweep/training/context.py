@@ -92,7 +92,7 @@ class Context:
             wanted = "cuda" if self._placement.gpu > 0 and torch.cuda.is_available() else "cpu"
         if wanted.startswith("cuda") and not torch.cuda.is_available():
             raise TrainingError(
-                f"{self._where()}: device {wanted} was asked for, and torch {torch.__version__} finds no CUDA here. "
+                f"{self.where()}: device {wanted} was asked for, and torch {torch.__version__} finds no CUDA here. "
                 'Use device "auto" to run on the CPU where there is no GPU.'
             )
         return torch.device(wanted)
@@ -157,7 +157,7 @@ class Context:
     def _non_finite(self, value: float, optimizer: torch.optim.Optimizer) -> str:
         rate = optimizer.param_groups[0]["lr"]
         return (
-            f"{self._where()}, {self.time_attr} {self.t + 1}, step {self._step}: the loss is {value}. "
+            f"{self.where()}, {self.time_attr} {self.t + 1}, step {self._step}: the loss is {value}. "
             f"Lower lr (now {float(rate):.3g}), clip gradients (clip_norm: 1.0), or use precision: fp32."
         )
 
@@ -254,7 +254,7 @@ class Context:
             except (TypeError, ValueError, RuntimeError):  # torch raises RuntimeError for several elements
                 pass
         raise TrainingError(
-            f"{self._where()}: metric {name!r} is {states.kind(value)}, expected a number. "
+            f"{self.where()}: metric {name!r} is {states.kind(value)}, expected a number. "
             "Report one number a name; take a tensor's mean first."
         )
 
@@ -262,17 +262,18 @@ class Context:
         t = values.get(self.time_attr, self.t + 1)
         if not math.isfinite(t) or t != int(t) or t < 1:
             raise TrainingError(
-                f"{self._where()}: {self.time_attr} is {t:g}, expected a whole number from 1. "
+                f"{self.where()}: {self.time_attr} is {t:g}, expected a whole number from 1. "
                 f"Count finished {self.time_attr}s, or leave {self.time_attr} out and the context counts reports."
             )
         if t <= self.t:
             raise TrainingError(
-                f"{self._where()}: {self.time_attr} {int(t)} was reported after {self.t}; it must rise. "
+                f"{self.where()}: {self.time_attr} {int(t)} was reported after {self.t}; it must rise. "
                 "Report once a step, and go on from ctx.t after ctx.restore()."
             )
         return int(t)
 
-    def _where(self) -> str:
+    def where(self) -> str:
+        """How messages begin: which trial, which attempt."""
         return f"Trial {self.trial}, attempt {self.attempt}"
 
 

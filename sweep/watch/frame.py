@@ -49,7 +49,7 @@ class Canvas:
 
     def line(self, *cells: Cell) -> Text:
         """One line, cut at the right edge."""
-        text, room = Text(no_wrap=True, end=""), self.width
+        text, room = Text(no_wrap=True), self.width
         for content, style in cells:
             piece = self.cut(self.glyphs.clean(content), room)
             text.append(piece, style)

@@ -11,7 +11,7 @@ import textwrap
 import pytest
 import torch
 
-from sweep.errors import EntrypointError
+from sweep.errors import EntrypointError, TrainingError
 from sweep.training import current
 from sweep.training.attempt import run_attempt
 
@@ -76,7 +76,7 @@ def train(config, ctx):
     shown = capsys.readouterr()
     assert "to stdout" in shown.out
     assert "to stderr" in shown.err
-    assert re.search(r"^INFO logged$", shown.err, re.M)
+    assert re.search(r"^INFO logged$", shown.err, re.MULTILINE)
 
 
 def test_root_handlers_that_hold_a_stream_are_copied_too(placement, scripted, script, log):
@@ -112,6 +112,37 @@ def test_an_error_passes_and_its_traceback_is_in_the_log(placement, scripted, sc
     assert log()[0] == "Traceback (most recent call last):"
     assert "    raise ValueError('no luck')" in log()
     assert log()[-1] == "ValueError: no luck"
+
+
+@pytest.mark.parametrize(
+    ("gpu", "advice"), [(0.5, "Lower batch_size or set resources.gpu: 1"), (1, "Lower batch_size")]
+)
+def test_out_of_memory_is_told_with_what_to_do(placement, scripted, script, gpu, advice):
+    entrypoint = script("""
+import torch
+def train(config, ctx):
+    ctx.report({})
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 3 GiB")
+""")
+    with pytest.raises(
+        TrainingError, match=rf"^Trial 17, attempt 2, epoch 2: CUDA out of memory.*\. {advice}\.$"
+    ) as caught:
+        run_attempt(placement(entrypoint=entrypoint, gpu=gpu), scripted())
+    assert isinstance(caught.value.__cause__, torch.OutOfMemoryError)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device: its memory can't run out")
+def test_a_share_of_a_gpu_is_a_wall(placement, scripted, script):
+    entrypoint = script("""
+import torch
+def train(config, ctx):
+    half = torch.cuda.mem_get_info()[1] // 2
+    torch.empty(half, dtype=torch.uint8, device=ctx.device)
+""")
+    with pytest.raises(TrainingError, match=r"CUDA out of memory \(.* GiB, gpu: 0.1\)"):
+        run_attempt(placement(entrypoint=entrypoint, gpu=0.1, device="cuda"), scripted())
+    run_attempt(placement(entrypoint=entrypoint, gpu=1, device="cuda"), scripted())
 
 
 def test_an_entrypoint_that_cannot_be_imported_is_in_the_log(placement, scripted, tmp_path, log):

@@ -118,7 +118,9 @@ def write_mnist(folder, *, packed=False):
 
 
 @pytest.mark.parametrize("packed", [False, True])
-@pytest.mark.parametrize(("name", "sub"), [("mnist", ""), ("mnist", "MNIST/raw"), ("fashion_mnist", "FashionMNIST/raw")])
+@pytest.mark.parametrize(
+    ("name", "sub"), [("mnist", ""), ("mnist", "MNIST/raw"), ("fashion_mnist", "FashionMNIST/raw")]
+)
 def test_idx_files(tmp_path, name, sub, packed):
     write_mnist(tmp_path / sub, packed=packed)
     data = datasets.load(name, folder=tmp_path)
@@ -213,7 +215,9 @@ def test_cifar_files_that_are_not_the_published_ones_are_never_unpickled(tmp_pat
             return pytest.fail, ("unpickled",)
 
     (base / "data_batch_3").write_bytes(pickle.dumps(Evil()))
-    with pytest.raises(TrainingError, match=r"cifar10 isn't complete in .*cifar-10-python\.tar\.gz.*cifar-10-batches-py/"):
+    with pytest.raises(
+        TrainingError, match=r"cifar10 isn't complete in .*cifar-10-python\.tar\.gz.*cifar-10-batches-py/"
+    ):
         datasets.load("cifar10", folder=tmp_path)
 
 
@@ -312,7 +316,9 @@ def test_hold_out_parts_everything_once_and_always_alike(sizes, share):
     assert torch.equal(first.images, again.images)
 
 
-@given(number=st.integers(1, 40), batch_size=st.integers(1, 50), seed=st.integers(0, 2**31 - 1), epoch=st.integers(1, 9))
+@given(
+    number=st.integers(1, 40), batch_size=st.integers(1, 50), seed=st.integers(0, 2**31 - 1), epoch=st.integers(1, 9)
+)
 def test_an_epoch_shows_each_image_at_most_once_in_whole_batches(number, batch_size, seed, epoch):
     pair = TensorPair(torch.arange(number, dtype=torch.uint8).view(-1, 1, 1, 1), torch.arange(number))
 

@@ -98,7 +98,9 @@ def test_missing_parent_is_named(package):
 
 def test_missing_import_of_the_module_is_told_apart(package):
     (package / "user_imports.py").write_text("import not_installed_here\n" + FUNCTION)
-    refused("user_imports:train", package, "user_imports imports not_installed_here, which isn't installed", check=False)
+    refused(
+        "user_imports:train", package, "user_imports imports not_installed_here, which isn't installed", check=False
+    )
     assert entrypoints.check("user_imports:train", package)  # nothing was run
 
 

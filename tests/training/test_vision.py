@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from sweep.errors import CheckpointError, NonFiniteLossError, TrainingError
 from sweep.store import checkpoints
-from sweep.training import vision
+from sweep.training import data, vision
 from sweep.training.attempt import run_attempt
+from sweep.training.models import build
 from sweep.training.settings import Settings
 
 ENTRYPOINT = "sweep.training.vision:train"
@@ -29,6 +31,22 @@ def run(placement, scripted, tmp_path):
     return run
 
 
+@pytest.fixture
+def images(tmp_path):
+    """A folder of two classes of ten images."""
+    for name in ("a", "b"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for index in range(10):
+            Image.new("RGB", (8, 8), (20 * index, 0, 9)).save(tmp_path / "data" / name / f"{index}.png")
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def resnet(images):
+    """A config that trains a ResNet in a moment."""
+    return {"model": "resnet18", "data": "image_folder", "data_dir": str(images), "image_size": 8, "optimizer": "sgd"}
+
+
 def content(checkpoint):
     return torch.load(f"{checkpoint}/state.pt", weights_only=True)
 
@@ -45,7 +63,7 @@ def same(a, b):
 
 
 def test_vit_tiny_learns_digits(run):
-    channel = run({"depth": 2, "dim": 48, "heads": 3, "lr": 3e-3}, max_t=9)
+    channel = run({"depth": 2, "dim": 48, "heads": 3, "batch_size": 32, "lr": 3e-3}, max_t=6)
     assert channel.reports[-1]["val_accuracy"] > 0.93
 
 
@@ -82,11 +100,10 @@ def test_a_resumed_trial_ends_with_the_same_weights_bit_for_bit(run, extra):
         assert whole.reports[-1][name] == resumed.reports[-1][name]
 
 
-def test_a_resumed_batch_norm_ends_with_the_same_statistics(run):
-    config = {"model": "resnet18", "batch_size": 1197, "optimizer": "sgd"}
-    whole = run(config, name="whole", max_t=2)
-    broken = run(config, name="broken", max_t=2, answers={1: "stop"})
-    resumed = run(config, name="broken", max_t=2, attempt=3, checkpoint=broken.checkpoints[-1])
+def test_a_resumed_batch_norm_ends_with_the_same_statistics(run, resnet):
+    whole = run(resnet, name="whole", max_t=2)
+    broken = run(resnet, name="broken", max_t=2, answers={1: "stop"})
+    resumed = run(resnet, name="broken", max_t=2, attempt=3, checkpoint=broken.checkpoints[-1])
     assert same(content(whole.checkpoints[-1]), content(resumed.checkpoints[-1]))
 
 
@@ -108,10 +125,9 @@ def test_a_loss_that_is_no_number_is_told_with_its_place(run):
              "clip_norm": None, "warmup_epochs": 0})  # fmt: skip
 
 
-def test_channels_last_computes_the_same(run):
-    config = {"model": "resnet18", "batch_size": 1197, "optimizer": "sgd"}
+def test_channels_last_computes_the_same(run, resnet):
     plain, turned = (
-        run({**config, "channels_last": turn}, name=f"{turn}", max_t=1).reports[0] for turn in (False, True)
+        run({**resnet, "channels_last": turn}, name=f"{turn}", max_t=1).reports[0] for turn in (False, True)
     )
     assert plain["train_loss"] == pytest.approx(turned["train_loss"], rel=1e-4)
 
@@ -143,21 +159,12 @@ def test_evaluate_agrees_with_what_was_reported(run):
     assert vision.evaluate(channel.checkpoints[-1]).keys() == {"test_loss", "test_accuracy"}
 
 
-def test_evaluate_refuses_data_that_has_changed(run, tmp_path):
-    from PIL import Image
-
-    for name in ("a", "b"):
-        (tmp_path / "data" / name).mkdir(parents=True)
-        for index in range(10):
-            Image.new("L", (8, 8), 20 * index).save(tmp_path / "data" / name / f"{index}.png")
-    config = {"model": "simplenet", "hidden": 4, "data": "image_folder", "data_dir": str(tmp_path / "data"),
-              "image_size": 8}  # fmt: skip
+def test_evaluate_refuses_data_that_has_changed(run, images):
+    config = {"model": "simplenet", "hidden": 4, "data": "image_folder", "data_dir": str(images), "image_size": 8}
     checkpoint = run(config, max_t=1).checkpoints[0]
     assert vision.evaluate(checkpoint)
     for index in range(10):
-        Image.new("L", (8, 8), 255 - index).save(tmp_path / "data" / "a" / f"{index}.png")
-    from sweep.training import data
-
+        Image.new("RGB", (8, 8), (255 - index, 0, 0)).save(images / "a" / f"{index}.png")
     data._load.cache_clear()
     with pytest.raises(TrainingError, match="image_folder has changed since"):
         vision.evaluate(checkpoint)
@@ -223,8 +230,6 @@ def test_a_warmup_longer_than_training_never_reaches_the_top():
 
 @pytest.mark.parametrize("model", ["vit_tiny", "simplenet", "resnet18"])
 def test_weight_decay_is_on_weights_alone(model):
-    from sweep.training.models import build
-
     built = build(model, 10, 1, 8)
     optimizer = vision.make_optimizer(built, Settings.parse({"weight_decay": 0.3}, 3), fused=False)
     decay = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}

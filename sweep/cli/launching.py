@@ -1,0 +1,204 @@
+"""The verbs that check and run a search: launch, resume, preview, validate."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sweep.cli.options import STORAGE, AsJson, Storage, StudyName, colourless, echo_json
+from sweep.errors import InputError, SpecError
+
+if TYPE_CHECKING:
+    from sweep.core.plan import Plan
+    from sweep.core.spec import StudySpec
+    from sweep.driver import Watcher
+    from sweep.launching import Options
+    from sweep.store.study_folder import StoredStudy
+
+SpecFile = Annotated[Path, typer.Argument(metavar="SPEC", help="The search file.", show_default=False)]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="A.B=C", help="Change one key of the file, e.g. scheduler.max_t=9.")
+]
+ExecutorName = Annotated[str, typer.Option(help="tune: on Ray; inline: one trial after the other, in this process.")]
+Address = Annotated[
+    str | None, typer.Option(help="A Ray cluster that this machine is part of, e.g. auto; its own by default.")
+]
+RunJson = Annotated[bool, typer.Option("--json", help="Print each event as a line of JSON.")]
+
+WORK_FAILED = 1
+INTERRUPTED = 130
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs to the command."""
+    for verb in (launch, resume, preview, validate):
+        app.command()(verb)
+
+
+def launch(
+    spec: SpecFile,
+    name: Annotated[str | None, typer.Option(help="The study's name; the file's by default.")] = None,
+    overrides: Overrides = None,
+    trials: Annotated[int | None, typer.Option(min=1, help="As --set budget.trials=N.")] = None,
+    executor: ExecutorName = "tune",
+    address: Address = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask before the start.")] = False,
+    as_json: RunJson = False,
+) -> None:
+    """Run a study to its end. Ctrl-C once: trials end at their next report; twice: now."""
+    from sweep import launching
+
+    loaded = _load(spec, overrides, name=name, trials=trials)
+    base_dir = Path.cwd()
+    launching.check(loaded, base_dir, source=str(spec))
+    if not as_json:
+        _print_plan(loaded, _plan(loaded))
+        if not yes and sys.stdin.isatty() and sys.stdout.isatty():
+            typer.confirm("Start?", default=True, abort=True)
+    _finish(launching.launch(loaded, base_dir=base_dir, options=_options(executor, address, as_json), source=str(spec)), as_json)
+
+
+def resume(
+    study: StudyName,
+    storage: Storage = STORAGE,
+    executor: ExecutorName = "tune",
+    address: Address = None,
+    as_json: RunJson = False,
+) -> None:
+    """Go on with a study that was interrupted or whose driver died."""
+    from sweep import launching
+    from sweep.store import study_folder
+
+    paths = study_folder.find(storage, study)
+    _finish(launching.resume(paths, options=_options(executor, address, as_json)), as_json)
+
+
+def preview(spec: SpecFile, overrides: Overrides = None, as_json: AsJson = False) -> None:
+    """Show what a study would do and cost on this machine; starts nothing."""
+    from dataclasses import asdict
+
+    from sweep import launching
+
+    loaded = _load(spec, overrides)
+    launching.check(loaded, Path.cwd(), source=str(spec))
+    plan = _plan(loaded)
+    if as_json:
+        echo_json({"study": loaded.name, **asdict(plan), "gpu_hours_per_second_of_step": plan.gpu_hours(1.0)})
+        return
+    _print_plan(loaded, plan)
+
+
+def validate(
+    specs: Annotated[list[Path], typer.Argument(metavar="SPEC...", help="Search files.", show_default=False)],
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check search files; every problem of each is told."""
+    results = [_validated(path, overrides) for path in specs]
+    problems = [problem for result in results for problem in result["problems"]]
+    if as_json:
+        echo_json(results)
+        if problems:
+            raise typer.Exit(2)
+        return
+    for result in results:
+        if not result["problems"]:
+            typer.echo(f"{result['file']}: fine. {result['summary']}")
+        for warning in result["warnings"]:
+            typer.echo(f"  {warning}")
+    if problems:
+        raise SpecError(problems)
+
+
+def _validated(path: Path, overrides: list[str] | None) -> dict[str, Any]:
+    from sweep.core.space import varying
+    from sweep.core.support import unsupported
+
+    result: dict[str, Any] = {"file": str(path), "problems": [], "warnings": [], "summary": ""}
+    try:
+        spec = _load(path, overrides)
+    except SpecError as error:
+        result["problems"] = error.problems
+    except InputError as error:
+        result["problems"] = [str(error)]
+    else:
+        ends = f"{spec.budget.trials} trials" if spec.budget.trials else "no limit of trials"
+        result["summary"] = f"{len(varying(spec))} parameters, {ends}, max_t {spec.scheduler.max_t}."
+        result["warnings"] = unsupported(spec)
+    return result
+
+
+def _load(path: Path, overrides: list[str] | None, *, name: str | None = None, trials: int | None = None) -> StudySpec:
+    from sweep.store.spec_file import read_spec
+
+    changes = list(overrides or [])
+    changes += [f"name={name}"] if name else []
+    changes += [f"budget.trials={trials}"] if trials else []
+    return read_spec(path, changes)
+
+
+def _plan(spec: StudySpec) -> Plan:
+    """The plan on this machine; a cluster may offer more slots."""
+    import os
+
+    from sweep.core import plan
+    from sweep.core.capacity import Node, grant
+    from sweep.executors.machine import visible_gpus
+
+    here = Node("this machine", float(os.cpu_count() or 1), float(visible_gpus()))
+    slots, _, _ = grant(spec.resources, [here])
+    return plan.make(spec, slots=slots)
+
+
+def _print_plan(spec: StudySpec, plan: Plan) -> None:
+    from rich.console import Console
+
+    from sweep.watch.plan import plan_table
+
+    Console().print(plan_table(spec, plan))
+
+
+def _options(executor: str, address: str | None, as_json: bool) -> Options:
+    from sweep.launching import Options
+
+    return Options(
+        executor=executor,
+        ray={"address": address} if address else {},
+        watchers=lambda stored: [_watcher(stored, as_json=as_json)],
+        say=lambda line: typer.echo(line, err=as_json),
+    )
+
+
+def _watcher(stored: StoredStudy, *, as_json: bool) -> Watcher:
+    if as_json:
+        from sweep.watch.lines import JsonLines
+
+        return JsonLines(sys.stdout)
+    if sys.stdout.isatty() and not colourless():
+        from rich.console import Console
+
+        from sweep.watch.live import LiveView
+
+        return LiveView(Console(), stored.paths)
+    from sweep.watch.lines import LineLog
+
+    return LineLog(sys.stdout, stored.paths)
+
+
+def _finish(stored: StoredStudy, as_json: bool) -> None:
+    """Say how it ended; exit code 1 when the work failed, 130 when it was interrupted."""
+    machine = stored.machine
+    if not as_json:
+        from rich.console import Console
+
+        from sweep.watch.summary import summary
+
+        Console().print(summary(machine, stored.paths))
+    if machine.ended is not None and not machine.ended.complete:
+        raise typer.Exit(INTERRUPTED)
+    if machine.best is None:
+        typer.echo(f"sweep: no trial of {stored.spec.name} came to a value; see sweep trials {stored.spec.name}", err=True)
+        raise typer.Exit(WORK_FAILED)

@@ -1,0 +1,167 @@
+"""The verbs of the registry: promote, and `models ls|show|alias|verify`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sweep.cli.options import REGISTRY, STORAGE, AsJson, Registry, Storage, StudyName, echo_json
+from sweep.errors import VerificationError
+
+if TYPE_CHECKING:
+    from sweep.registry import Version
+
+models_app = typer.Typer(no_args_is_help=True, help="The registry: models, versions, aliases.")
+ModelAt = Annotated[str, typer.Argument(help="MODEL, MODEL@v3 or MODEL@alias.", show_default=False)]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs to the command."""
+    app.command()(promote)
+    app.add_typer(models_app, name="models")
+
+
+def promote(
+    study: StudyName,
+    trial: Annotated[int | None, typer.Argument(help="Number of the trial; the best by default.")] = None,
+    model: Annotated[str | None, typer.Option(help="Model to make a version of; the file's by default.")] = None,
+    alias: Annotated[str | None, typer.Option(help="Alias to point to the new version.")] = None,
+    registry: Annotated[
+        Path | None, typer.Option("--registry", envvar="SWEEP_REGISTRY", help="The file's by default.")
+    ] = None,
+    storage: Storage = STORAGE,
+) -> None:
+    """Make a trial's best checkpoint a version of a model."""
+    from sweep.promoting import promote_trial
+    from sweep.store import study_folder
+
+    stored = study_folder.read(study_folder.find(storage, study))
+    typer.echo(promote_trial(stored, trial, model=model, alias=alias, registry=registry))
+
+
+@models_app.command("ls")
+def ls(
+    model: Annotated[str | None, typer.Argument(help="Only the versions of this model.")] = None,
+    registry: Registry = REGISTRY,
+    as_json: AsJson = False,
+) -> None:
+    """List models, versions and where the aliases point."""
+    from sweep.registry import Aliases, list_models, list_versions, model_folder
+
+    rows: list[dict[str, Any]] = []
+    for name in [model] if model else list_models(registry):
+        pointed = Aliases(model_folder(registry, name)).current()
+        for version in list_versions(registry, name):
+            aliases = [alias for alias, target in pointed.items() if target == version.name]
+            rows.append(_row(version, aliases))
+    if as_json:
+        echo_json(rows)
+        return
+    if not rows:
+        typer.echo(f"{registry} has no models yet. A study with a promote: section makes one, or sweep promote.")
+        return
+    _print_table(rows)
+
+
+def _row(version: Version, aliases: list[str]) -> dict[str, Any]:
+    manifest = version.manifest
+    return {
+        "model": version.model,
+        "version": version.name,
+        "aliases": aliases,
+        "metric": manifest.metric.name,
+        "value": manifest.metric.value,
+        "study": manifest.lineage.study,
+        "trial": manifest.lineage.trial,
+        "created": datetime.fromtimestamp(manifest.created, UTC).isoformat(timespec="seconds"),
+        "path": str(version.path),
+    }
+
+
+def _print_table(rows: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold")
+    for heading in ("model", "version", "aliases", "metric", "study", "trial", "created"):
+        table.add_column(heading)
+    for row in rows:
+        table.add_row(
+            row["model"],
+            row["version"],
+            ", ".join(row["aliases"]),
+            f"{row['metric']} {row['value']:.6g}",
+            row["study"],
+            str(row["trial"]),
+            row["created"],
+        )
+    Console().print(table)
+
+
+@models_app.command("show")
+def show(name: ModelAt, registry: Registry = REGISTRY, as_json: AsJson = False) -> None:
+    """Show a version: its card, or with --json its manifest."""
+    from sweep.registry import resolve
+
+    version = resolve(registry, name)
+    if as_json:
+        echo_json({"path": str(version.path), **version.manifest.model_dump(mode="json")})
+        return
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    Console().print(Markdown(version.card.read_text()))
+    typer.echo(f"\n{version.path}")
+
+
+@models_app.command("alias")
+def alias(
+    name: ModelAt,
+    alias: Annotated[str | None, typer.Argument(help="Alias to point to that version; none shows the history.")] = None,
+    registry: Registry = REGISTRY,
+    as_json: AsJson = False,
+) -> None:
+    """Point an alias to a version, or show who pointed where and when."""
+    import getpass
+
+    from sweep.registry import Aliases, check_alias_name, resolve
+
+    version = resolve(registry, name)
+    aliases = Aliases(version.folder)
+    if alias is not None:
+        check_alias_name(alias)
+        aliases.point(alias, version.number, getpass.getuser())
+    history = aliases.history()
+    if as_json:
+        echo_json([move.model_dump(mode="json") for move in history])
+        return
+    for move in history if alias is None else history[-1:]:
+        when = datetime.fromtimestamp(move.time, UTC).isoformat(timespec="seconds")
+        was = f" (was {move.was})" if move.was else ""
+        typer.echo(f"{when}  {move.alias} -> {move.version}{was}  by {move.by}")
+
+
+@models_app.command("verify")
+def verify(
+    model: Annotated[str | None, typer.Argument(help="MODEL or MODEL@v3; all by default.")] = None,
+    registry: Registry = REGISTRY,
+    as_json: AsJson = False,
+) -> None:
+    """Compare every byte with what was written; exit code 1 when one differs."""
+    from sweep.registry import resolve
+    from sweep.registry import verify as find_problems
+
+    name, at, _ = (model or "").partition("@")
+    number = resolve(registry, model).number if model and at else None
+    problems = find_problems(registry, name or None, number)
+    if as_json:
+        echo_json([{"model": p.model, "version": p.version, "file": p.file, "what": p.what} for p in problems])
+        if problems:
+            raise typer.Exit(1)
+        return
+    if problems:
+        raise VerificationError("\n".join(str(problem) for problem in problems))
+    typer.echo(f"{model or registry}: every byte is as it was written.")

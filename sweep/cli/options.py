@@ -1,0 +1,46 @@
+"""Options that several verbs share, and where a person's studies and models are."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+StudyName = Annotated[str, typer.Argument(help="Name of the study.", show_default=False)]
+Storage = Annotated[
+    Path,
+    typer.Option("--storage", envvar="SWEEP_STORAGE", help="Folder that holds the studies."),
+]
+Registry = Annotated[
+    Path,
+    typer.Option("--registry", envvar="SWEEP_REGISTRY", help="Folder that holds the models."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+STORAGE = Path("studies")
+REGISTRY = Path("registry")
+
+
+def echo_json(value: Any) -> None:
+    """Print a value as JSON; NaN and infinity, which JSON lacks, become null."""
+    typer.echo(json.dumps(_plain(value), indent=2))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Path):
+        return str(value)
+    return value
+
+
+def colourless() -> bool:
+    """Whether the user asked for plain output."""
+    return bool(os.environ.get("NO_COLOR"))

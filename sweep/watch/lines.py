@@ -1,0 +1,147 @@
+"""A study as plain lines: for logs, pipes, CI and NO_COLOR; and as JSON lines for other programs."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TextIO
+
+from sweep.core import events as ev
+from sweep.core.study import StudyMachine
+from sweep.core.trial import Trial, TrialState
+from sweep.store.paths import StudyPaths
+from sweep.watch.tally import Tally, tally_for
+from sweep.watch.text import duration, glyphs_for, last_line, number, shown
+
+
+class _Stream:
+    """Writes whole lines until the reader has gone or the disk is full; a study doesn't die of that."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._open = True
+
+    def write(self, line: str) -> None:
+        if not self._open:
+            return
+        try:
+            self._stream.write(line + "\n")
+            self._stream.flush()
+        except OSError:
+            self._open = False
+
+
+class LineLog:
+    """A watcher that writes a line, with its time in UTC, for what a person would want to know.
+
+    Args:
+        stream: where to.
+        paths: where logs lie; without it they are named from the study's folder.
+        verbose: a line for each report and each decision, too.
+    """
+
+    def __init__(self, stream: TextIO, *, paths: StudyPaths | None = None, verbose: bool = False) -> None:
+        self._out = _Stream(stream)
+        self._glyphs = glyphs_for(getattr(stream, "encoding", None) or "utf-8")
+        self._paths = paths or StudyPaths(Path())
+        self._verbose = verbose
+        self._tally: Tally | None = None
+
+    def event(self, study: StudyMachine, event: ev.AnyEvent) -> None:
+        """Write what the event means to a person, if anything."""
+        if self._tally is None:
+            self._tally = tally_for(study)
+        best = self._tally.best
+        self._tally.take(study, event)
+        for line in self._told(study, event):
+            self._write(event.time, line)
+        new = self._tally.best
+        if isinstance(event, ev.Reported) and new is not None and new != best:
+            place = f"trial {new.trial} at {study.spec.scheduler.time_attr} {new.t}"
+            self._write(event.time, f"best so far: {study.metric.name} {number(new.value)}, {place}")
+
+    def close(self) -> None:
+        """Nothing is left to write."""
+
+    def _write(self, time: float, text: str) -> None:
+        clock = datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%d %H:%M:%S")
+        self._out.write(f"{clock}  {self._glyphs.clean(text)}")
+
+    def _told(self, study: StudyMachine, event: ev.AnyEvent) -> list[str]:
+        match event:
+            case ev.RunStarted():
+                return self._run_started(study, event)
+            case ev.AttemptStarted():
+                return [_started(study.trials[event.trial], event)]
+            case ev.Reported() if self._verbose:
+                metrics = ", ".join(f"{name} {number(value)}" for name, value in event.metrics.items())
+                return [f"trial {event.trial}: {metrics}"]
+            case ev.Decided() if self._verbose or event.action in ("stop", "pause"):
+                place = f"{study.spec.scheduler.time_attr} {event.t}"
+                return [f"trial {event.trial}: {event.action} at {place}: {event.reason}"]
+            case ev.AttemptEnded():
+                return self._ended(study, event)
+            case ev.StopRequested():
+                return [f"stopping: {event.reason}"]
+            case ev.RunEnded():
+                return [_run_ended(study, event)]
+            case ev.Promoted():
+                alias = f", alias {event.alias}" if event.alias else ""
+                return [f"trial {event.trial} promoted to {event.model} v{event.version}{alias}: {event.path}"]
+            case _:
+                return []
+
+    def _run_started(self, study: StudyMachine, event: ev.RunStarted) -> list[str]:
+        slots = f"{event.slots} trial{'s' if event.slots != 1 else ''} at once"
+        again = f", going on after {len(study.trials)} trials" if study.trials else ""
+        lines = [f"study {study.spec.name} started on {event.executor}: {slots}{again}", *event.notes]
+        return [*lines, f"dashboard: {event.dashboard}"] if event.dashboard else lines
+
+    def _ended(self, study: StudyMachine, event: ev.AttemptEnded) -> list[str]:
+        trial = study.trials[event.trial]
+        name = f"trial {trial.number}"
+        if trial.state is TrialState.FAILED:
+            return [f"{name} failed: {self._cause(trial, event)}"]
+        if trial.state.final:
+            value = f"{study.metric.name} {number(trial.value(study.metric))}"
+            return [f"{name} {trial.state.value}: {value}; {trial.reason}"]
+        if event.outcome in ("failed", "lost"):
+            return [f"{name}, attempt {event.attempt} {event.outcome}, will be tried again: {self._cause(trial, event)}"]
+        return [f"{name}, attempt {event.attempt} {event.outcome}: the trial is {trial.state.value}"]
+
+    def _cause(self, trial: Trial, event: ev.AttemptEnded) -> str:
+        """Why, in a line, what the attempt died of where that is something else, and the log's path."""
+        died = last_line(event.error or "")
+        reason = trial.reason or died or f"the attempt was {event.outcome}"
+        more = f" ({died})" if died and died not in reason else ""
+        return f"{reason}{more}. Log: {self._paths.trial(trial.number).attempt_log(event.attempt)}"
+
+
+def _started(trial: Trial, event: ev.AttemptStarted) -> str:
+    where = ", ".join(part for part in (event.device, event.node) if part)
+    place = f" on {where}" if where else ""
+    if event.attempt > 1:
+        return f"trial {trial.number} started again, attempt {event.attempt}{place}"
+    config = ", ".join(f"{name}={shown(value)}" for name, value in trial.config.items())
+    return f"trial {trial.number} started{place}: {config}"
+
+
+def _run_ended(study: StudyMachine, event: ev.RunEnded) -> str:
+    word = "complete" if event.complete else "interrupted"
+    counts = ", ".join(f"{count} {state.value}" for state, count in study.counts().items() if count)
+    trials = f"{len(study.trials)} trials" + (f" ({counts})" if counts else "")
+    return f"study {study.spec.name} {word} after {duration(study.elapsed_s)}, {trials}: {event.reason}"
+
+
+class JsonLines:
+    """A watcher that writes each event as the line it is in the study's log."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._out = _Stream(stream)
+
+    def event(self, study: StudyMachine, event: ev.AnyEvent) -> None:  # noqa: ARG002 - the watcher's form
+        """Write the event."""
+        self._out.write(ev.ANY_EVENT.dump_json(event, exclude_none=True).decode())
+
+    def close(self) -> None:
+        """Nothing is left to write."""
