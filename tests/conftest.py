@@ -2,8 +2,24 @@
 
 from __future__ import annotations
 
+import tempfile
+import warnings
+
+import pytest
 from hypothesis import settings
 
 # A shared machine makes any time limit a lie.
 settings.register_profile("sweep", deadline=None)
 settings.load_profile("sweep")
+
+
+@pytest.fixture(scope="session")
+def ray_cluster():
+    """A Ray of this test session's own, with logical CPUs; shut down at its end."""
+    import ray
+
+    with tempfile.TemporaryDirectory(prefix="swr", ignore_cleanup_errors=True) as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        ray.init(num_cpus=4, _temp_dir=folder, log_to_driver=False, include_dashboard=False)
+        yield ray
+        ray.shutdown()

@@ -12,11 +12,11 @@ from sweep.cli.options import STORAGE, AsJson, Storage, StudyName, colourless, e
 from sweep.errors import InputError, SpecError
 
 if TYPE_CHECKING:
-    from sweep.core.plan import Plan
     from sweep.core.spec import StudySpec
     from sweep.driver import Watcher
     from sweep.launching import Options
     from sweep.store.study_folder import StoredStudy
+    from sweep.watch.view import View
 
 SpecFile = Annotated[Path, typer.Argument(metavar="SPEC", help="The search file.", show_default=False)]
 Overrides = Annotated[
@@ -55,10 +55,13 @@ def launch(
     base_dir = Path.cwd()
     launching.check(loaded, base_dir, source=str(spec))
     if not as_json:
-        _print_plan(loaded, _plan(loaded))
+        _print_plan(loaded)
         if not yes and sys.stdin.isatty() and sys.stdout.isatty():
             typer.confirm("Start?", default=True, abort=True)
-    _finish(launching.launch(loaded, base_dir=base_dir, options=_options(executor, address, as_json), source=str(spec)), as_json)
+    _finish(
+        launching.launch(loaded, base_dir=base_dir, options=_options(executor, address, as_json), source=str(spec)),
+        as_json,
+    )
 
 
 def resume(
@@ -78,17 +81,14 @@ def resume(
 
 def preview(spec: SpecFile, overrides: Overrides = None, as_json: AsJson = False) -> None:
     """Show what a study would do and cost on this machine; starts nothing."""
-    from dataclasses import asdict
-
     from sweep import launching
 
     loaded = _load(spec, overrides)
     launching.check(loaded, Path.cwd(), source=str(spec))
-    plan = _plan(loaded)
     if as_json:
-        echo_json({"study": loaded.name, **asdict(plan), "gpu_hours_per_second_of_step": plan.gpu_hours(1.0)})
+        typer.echo(_plan(loaded).json())
         return
-    _print_plan(loaded, plan)
+    _print_plan(loaded)
 
 
 def validate(
@@ -140,25 +140,24 @@ def _load(path: Path, overrides: list[str] | None, *, name: str | None = None, t
     return read_spec(path, changes)
 
 
-def _plan(spec: StudySpec) -> Plan:
+def _plan(spec: StudySpec) -> View:
     """The plan on this machine; a cluster may offer more slots."""
     import os
 
     from sweep.core import plan
     from sweep.core.capacity import Node, grant
     from sweep.executors.machine import visible_gpus
+    from sweep.watch.plan import plan_view
 
     here = Node("this machine", float(os.cpu_count() or 1), float(visible_gpus()))
-    slots, _, _ = grant(spec.resources, [here])
-    return plan.make(spec, slots=slots)
+    slots, _, notes = grant(spec.resources, [here])
+    return plan_view(spec, plan.make(spec, slots=slots), notes)
 
 
-def _print_plan(spec: StudySpec, plan: Plan) -> None:
+def _print_plan(spec: StudySpec) -> None:
     from rich.console import Console
 
-    from sweep.watch.plan import plan_table
-
-    Console().print(plan_table(spec, plan))
+    Console().print(_plan(spec))
 
 
 def _options(executor: str, address: str | None, as_json: bool) -> Options:
@@ -180,12 +179,13 @@ def _watcher(stored: StoredStudy, *, as_json: bool) -> Watcher:
     if sys.stdout.isatty() and not colourless():
         from rich.console import Console
 
+        from sweep.core import plan
         from sweep.watch.live import LiveView
 
-        return LiveView(Console(), stored.paths)
+        return LiveView(Console(), plan.make(stored.spec, slots=1), paths=stored.paths)
     from sweep.watch.lines import LineLog
 
-    return LineLog(sys.stdout, stored.paths)
+    return LineLog(sys.stdout, paths=stored.paths)
 
 
 def _finish(stored: StoredStudy, as_json: bool) -> None:
@@ -200,5 +200,7 @@ def _finish(stored: StoredStudy, as_json: bool) -> None:
     if machine.ended is not None and not machine.ended.complete:
         raise typer.Exit(INTERRUPTED)
     if machine.best is None:
-        typer.echo(f"sweep: no trial of {stored.spec.name} came to a value; see sweep trials {stored.spec.name}", err=True)
+        typer.echo(
+            f"sweep: no trial of {stored.spec.name} came to a value; see sweep trials {stored.spec.name}", err=True
+        )
         raise typer.Exit(WORK_FAILED)

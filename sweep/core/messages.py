@@ -77,7 +77,7 @@ def _message(kind: str, value: Any, context: dict[str, Any], fallback: str) -> s
         return _one_of(value, context["expected"])
     plain = {
         "missing": "is missing.",
-        "finite_number": f"got {flow(value) if isinstance(value, float) else value!r}. It has to be finite.",
+        "finite_number": f"got {flow(value)}. It has to be finite.",
         "string_too_short": "is an empty text.",
         "string_too_long": f"is longer than {context.get('max_length')} characters.",
         "int_parsing_size": "has too many digits.",

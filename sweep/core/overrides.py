@@ -32,7 +32,7 @@ def _apply(tree: Node, override: str, mark: Mark, problems: list[Problem]) -> st
         value, found = parse(text, mark.source, override=True)
     except YamlError as error:
         return error.problem.message
-    problems.extend(found)
+    problems.extend(Problem(mark, (*steps, *one.path), one.message) for one in found)
     return _put(tree, steps, value or Node(mark, None), mark)
 
 

@@ -20,6 +20,12 @@ class Decision:
     reason: str
     rung: int | None = None
 
+    @property
+    def outcome(self) -> Outcome | None:
+        """How an attempt ends that is given this decision; None when it goes on."""
+        outcomes: dict[str, Outcome] = {"stop": "stopped", "finish": "returned", "pause": "interrupted"}
+        return outcomes.get(self.action)
+
 
 @dataclass(frozen=True)
 class Placement:

@@ -88,6 +88,7 @@ def _environment_text(value: Any) -> Any:
 
 
 Text = Annotated[str, Field(min_length=1)]
+Positive = Annotated[float, Field(gt=0)]
 
 
 class Metric(Section):
@@ -152,7 +153,7 @@ class Budget(Section):
 
     trials: int | None = Field(default=None, ge=1)
     """Trials created."""
-    time_s: Annotated[float | None, BeforeValidator(_seconds), Field(gt=0)] = Field(default=None, alias="time")
+    time_s: Annotated[Positive | None, BeforeValidator(_seconds)] = Field(default=None, alias="time")
     """Time from the start: 10m, 1h30m, 45s, or seconds."""
     gpu_hours: float | None = Field(default=None, gt=0)
     """Hours times the GPU shares held."""
@@ -176,7 +177,7 @@ class Resources(Section):
     """A share of one GPU up to 1, a number of whole GPUs, or auto to measure."""
     cpu: float = Field(default=1.0, gt=0)
     """CPU cores."""
-    gpu_memory: Annotated[float | None, BeforeValidator(_gib), Field(gt=0)] = None
+    gpu_memory: Annotated[Positive | None, BeforeValidator(_gib)] = None
     """GPU memory a trial needs: 8GiB, or a number of GiB."""
     max_concurrent: int | None = Field(default=None, ge=1)
     """Trials at once, at most."""

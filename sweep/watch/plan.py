@@ -1,0 +1,82 @@
+"""The plan of a study, drawn."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sweep.core.plan import Plan
+from sweep.core.space import describe
+from sweep.core.spec import StudySpec
+from sweep.watch.text import Glyphs
+from sweep.watch.view import Cell, View, facts, stacked, table
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+
+def plan_view(spec: StudySpec, plan: Plan, notes: tuple[str, ...] = ()) -> View:
+    """What a study will do and how much it can cost at most.
+
+    Args:
+        spec: the search file.
+        plan: of it.
+        notes: lines that the user should know, e.g. that there is no GPU here.
+    """
+    data = {
+        "study": spec.name,
+        "trials": plan.trials,
+        "time_s": plan.time_s,
+        "at_once": plan.slots,
+        "gpu": plan.gpu,
+        "time_attr": spec.scheduler.time_attr,
+        "rungs": [{"t": rung.t, "expected_trials": rung.expected_trials} for rung in plan.rungs],
+        "expected_steps": plan.expected_t,
+        "at_most_steps": plan.longest_t,
+        "at_most_gpu_hours_per_second_of_step": plan.gpu_hours(1.0),
+        "notes": list(notes),
+    }
+    return View(data, lambda glyphs, _: _draw(spec, plan, notes, glyphs))
+
+
+def _draw(spec: StudySpec, plan: Plan, notes: tuple[str, ...], glyphs: Glyphs) -> RenderableType:
+    return stacked(
+        [
+            facts(_facts(spec, plan), glyphs),
+            table(
+                [("parameter", "l"), ("values", "f")],
+                [(name, describe(parameter)) for name, parameter in spec.parameters.items()],
+                glyphs,
+            ),
+            table(
+                [(spec.scheduler.time_attr, "r"), ("trials expected", "r")],
+                [(str(rung.t), _expected(plan, rung.expected_trials)) for rung in plan.rungs],
+                glyphs,
+            ),
+            *notes,
+        ]
+    )
+
+
+def _expected(plan: Plan, trials: float) -> str:
+    return f"{trials:.0f}" if plan.trials else f"{trials:.0%}"
+
+
+def _facts(spec: StudySpec, plan: Plan) -> list[tuple[str, Cell]]:
+    unit = spec.scheduler.time_attr
+    ends = [f"{plan.trials} trials"] if plan.trials else []
+    ends += [f"{plan.time_s:g} s"] if plan.time_s else []
+    rows: list[tuple[str, Cell]] = [
+        ("study", (spec.name, "bold")),
+        ("metric", f"{spec.objective.name}, {spec.objective.goal}"),
+        ("budget", " or ".join(ends) or "until stopped"),
+        ("at once", f"{plan.slots} on this machine"),
+    ]
+    if plan.expected_t is not None and plan.longest_t is not None:
+        saved = 1 - plan.expected_t / plan.longest_t
+        rows.append(
+            (f"{unit}s", f"about {plan.expected_t:.0f}, at most {plan.longest_t} ({saved:.0%} saved by stopping early)")
+        )
+        hours = plan.gpu_hours(1.0)
+        if hours:
+            rows.append(("GPU-hours", f"at most {hours:.3g} for each second that one {unit} of one trial takes"))
+    return rows

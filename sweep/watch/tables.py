@@ -1,0 +1,243 @@
+"""What the reading verbs say of whole studies: `ls` and `status`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from sweep.core import plan
+from sweep.core.study import StudyMachine
+from sweep.core.trial import TrialState
+from sweep.store.paths import StudyPaths
+from sweep.watch.stories import best, trial_story
+from sweep.watch.text import Glyphs, duration, number, plain
+from sweep.watch.trials import trials_csv, trials_table
+from sweep.watch.view import Cell, View, facts, stacked, table
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+__all__ = ["best", "state_word", "status", "studies_table", "study_row", "trial_story", "trials_csv", "trials_table"]
+
+StateWord = Literal["running", "complete", "interrupted", "resumable"]
+
+_STYLES = {"running": "cyan", "complete": "green", "interrupted": "yellow", "resumable": "yellow"}
+_BAR_WIDTH = 20
+
+
+def state_word(study: StudyMachine, *, live: bool) -> StateWord:
+    """How a study stands.
+
+    running: a driver is at work; complete: nothing is left to do; interrupted: it was asked to stop;
+    resumable: its driver ended without a word, or never began.
+
+    Args:
+        study: its state.
+        live: whether a driver holds the study's lock.
+    """
+    if live:
+        return "running"
+    if study.ended is None:
+        return "resumable"
+    return "complete" if study.ended.complete else "interrupted"
+
+
+# ls
+
+
+def study_row(study: StudyMachine, paths: StudyPaths, *, live: bool = False) -> dict[str, Any]:
+    """A study in a line: name, state, trials, best value, time and folder."""
+    counts = study.counts()
+    top = study.best
+    row = {
+        "name": study.spec.name,
+        "state": state_word(study, live=live),
+        "trials": len(study.trials),
+        "ended": sum(count for state, count in counts.items() if state.final),
+        "failed": counts[TrialState.FAILED],
+        "budget_trials": study.spec.budget.trials,
+        "metric": study.metric.name,
+        "best": top.value(study.metric) if top else None,
+        "best_trial": top.number if top else None,
+        "elapsed_s": study.elapsed_s,
+        "path": str(paths.root),
+    }
+    found: dict[str, Any] = plain(row)
+    return found
+
+
+def studies_table(rows: Sequence[Mapping[str, Any]]) -> View:
+    """The studies of a storage folder, from `study_row`s."""
+
+    def draw(glyphs: Glyphs, _: int) -> RenderableType:
+        columns = [("study", "l"), ("state", "l"), ("trials", "r"), ("failed", "r"), ("best", "l"), ("time", "r")]
+        return table(columns, [_study_cells(row) for row in rows], glyphs)
+
+    return View([dict(row) for row in rows], draw)
+
+
+def _study_cells(row: Mapping[str, Any]) -> list[Cell]:
+    total = "" if row["budget_trials"] is None else f" of {row['budget_trials']}"
+    value = "-" if row["best"] is None else f"{row['metric']} {number(row['best'])} (trial {row['best_trial']})"
+    failed = (str(row["failed"]), "red") if row["failed"] else "0"
+    state = (row["state"], _STYLES[row["state"]])
+    return [(row["name"], "bold"), state, f"{row['trials']}{total}", failed, value, duration(row["elapsed_s"])]
+
+
+# status
+
+
+def status(study: StudyMachine, paths: StudyPaths, *, live: bool = False) -> View:
+    """How one study stands.
+
+    Args:
+        study: its state.
+        paths: its files.
+        live: whether a driver holds the study's lock.
+    """
+    ending = study.ended.reason if study.ended else study.ending.reason if study.ending else None
+    data: dict[str, Any] = plain({
+        "study": study.spec.name,
+        "state": state_word(study, live=live),
+        "reason": ending,
+        "path": str(paths.root),
+        "trials": {state.value: count for state, count in study.counts().items()},
+        "best": _best(study),
+        "elapsed_s": study.elapsed_s,
+        "budget": budget(study),
+        "rungs": rungs(study),
+        "failures": failures(study, paths),
+        "attempts": dict(Counter(a.outcome or "running" for t in study.trials.values() for a in t.attempts)),
+        "promotions": [each.model_dump(exclude={"time", "type"}) for each in study.promotions],
+        "slots": study.run.slots if live and study.run else None,
+        "dashboard": study.run.dashboard if live and study.run else None,
+    })  # fmt: skip
+    return View(data, lambda glyphs, _: _draw_status(data, study, glyphs))
+
+
+def _best(study: StudyMachine) -> dict[str, Any] | None:
+    trial = study.best
+    report = trial.best(study.metric) if trial else None
+    if trial is None or report is None:
+        return None
+    name = study.metric.name
+    return {"trial": trial.number, "metric": name, "value": report.metrics[name], "t": report.t}
+
+
+def budget(study: StudyMachine) -> dict[str, dict[str, float | None]]:
+    """What the file allows, what is used and what is left; only limits that it names."""
+    limits, share = study.spec.budget, study.spec.resources.gpu
+    seconds = sum(trial.duration_s for trial in study.trials.values())
+    used = {
+        "trials": (limits.trials, len(study.trials)),
+        "time_s": (limits.time_s, study.elapsed_s),
+        # A share that is measured isn't known here.
+        "gpu_hours": (limits.gpu_hours, seconds * share / 3600 if isinstance(share, int | float) else None),
+        "failures": (limits.failures, study.counts()[TrialState.FAILED]),
+    }
+    return {
+        name: {"limit": limit, "used": spent, "left": None if spent is None else max(0, limit - spent)}
+        for name, (limit, spent) in used.items()
+        if limit is not None
+    }
+
+
+def rungs(study: StudyMachine) -> list[dict[str, Any]]:
+    """The rungs of the lowest bracket and max_t: how many trials came there, went on, were stopped; the best value."""
+    fidelities = [rung.t for rung in plan.make(study.spec, slots=1).rungs]
+    judged = Counter((each.rung, each.action) for each in study.decisions if each.rung is not None)
+    return [
+        {
+            "t": t,
+            "reached": reached,
+            "advanced": judged[t, "advance"],
+            "stopped": judged[t, "stop"],
+            "best": best_value,
+        }
+        for t, reached, best_value in plan.survival(list(study.trials.values()), fidelities, study.metric)
+    ]
+
+
+def failures(study: StudyMachine, paths: StudyPaths) -> list[dict[str, Any]]:
+    """Failed trials by their reason, the most frequent first; the log is that of the first of them."""
+    groups: dict[str, list[int]] = {}
+    for trial in study.trials.values():
+        if trial.state is TrialState.FAILED:
+            groups.setdefault(trial.reason, []).append(trial.number)
+    return [
+        {"reason": reason, "trials": numbers, "log": _log(study, paths, numbers[0])}
+        for reason, numbers in sorted(groups.items(), key=lambda item: -len(item[1]))
+    ]
+
+
+def _log(study: StudyMachine, paths: StudyPaths, trial_number: int) -> str:
+    return str(paths.trial(trial_number).attempt_log(len(study.trials[trial_number].attempts)))
+
+
+def _draw_status(data: dict[str, Any], study: StudyMachine, glyphs: Glyphs) -> RenderableType:
+    counts = ", ".join(f"{count} {state}" for state, count in data["trials"].items() if count)
+    top = data["best"]
+    time_attr = study.spec.scheduler.time_attr
+    rows: list[tuple[str, Cell]] = [
+        ("study", (data["study"], "bold")),
+        ("state", (data["state"], _STYLES[data["state"]])),
+        ("reason", data["reason"] or ""),
+        ("trials", counts or "none yet"),
+        (
+            "best",
+            f"{top['metric']} {number(top['value'])}, trial {top['trial']} at {time_attr} {top['t']}" if top else "-",
+        ),
+        ("elapsed", duration(data["elapsed_s"])),
+        *((f"budget {name.removesuffix('_s')}", _budget_text(name, each)) for name, each in data["budget"].items()),
+        ("promoted", "; ".join(_promotion(each) for each in data["promotions"])),
+        ("dashboard", data["dashboard"] or ""),
+        ("folder", data["path"]),
+    ]
+    parts: list[RenderableType] = [facts(rows, glyphs), _rung_table(data["rungs"], time_attr, glyphs)]
+    if data["failures"]:
+        parts.append(_failure_table(data["failures"], glyphs))
+    return stacked(parts)
+
+
+def _budget_text(name: str, each: Mapping[str, float | None]) -> str:
+    if each["used"] is None or each["left"] is None:
+        return f"{number(each['limit'])}; what is used isn't known"
+
+    def text(value: float | None) -> str:
+        if value is None:
+            return "-"
+        return duration(value) if name == "time_s" else f"{value:g}" if name != "gpu_hours" else number(value)
+
+    return f"{text(each['used'])} of {text(each['limit'])}, {text(each['left'])} left"
+
+
+def _promotion(each: Mapping[str, Any]) -> str:
+    alias = f" ({each['alias']})" if each["alias"] else ""
+    return f"trial {each['trial']} is {each['model']} v{each['version']}{alias}"
+
+
+def _rung_table(rows: Sequence[Mapping[str, Any]], time_attr: str, glyphs: Glyphs) -> RenderableType:
+    most = max((row["reached"] for row in rows), default=0) or 1
+    cells: list[list[Cell]] = [
+        [
+            str(row["t"]),
+            str(row["reached"]),
+            (glyphs.bar * -(-row["reached"] * _BAR_WIDTH // most), "cyan"),
+            str(row["advanced"]),
+            str(row["stopped"]),
+            number(row["best"]),
+        ]
+        for row in rows
+    ]
+    heads = [(time_attr, "r"), ("reached", "r"), ("", "l"), ("advanced", "r"), ("stopped", "r"), ("best", "r")]
+    return table(heads, cells, glyphs)
+
+
+def _failure_table(rows: Sequence[Mapping[str, Any]], glyphs: Glyphs) -> RenderableType:
+    cells: list[list[Cell]] = []
+    for row in rows:
+        numbers = ", ".join(map(str, row["trials"]))
+        cells += [[str(len(row["trials"])), (row["reason"], "red")], ["", (f"trials {numbers}", "dim")]]
+        cells += [["", (f"log {row['log']}", "dim")]]
+    return table([("failed", "r"), ("reason", "f")], cells, glyphs)

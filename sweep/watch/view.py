@@ -1,0 +1,102 @@
+"""What a reading verb shows: data for programs, and the same drawn for people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sweep.watch.text import Glyphs, glyphs_for, plain
+
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, OverflowMethod, RenderableType
+    from rich.table import Table
+    from rich.text import Text
+
+Draw = Callable[[Glyphs, int], "RenderableType"]
+"""Draws for an output's glyphs and width in columns."""
+
+Cell = str | tuple[str, str]
+"""A text, or a text and its style."""
+
+
+@dataclass(frozen=True)
+class View:
+    """Both sides of an answer: `console.print(view)` draws it, `data` is what `--json` prints.
+
+    Attributes:
+        data: JSON values; no NaN in it.
+        draw: draws it.
+    """
+
+    data: Any
+    draw: Draw
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        """Draw with the characters that the console has."""
+        yield self.draw(glyphs_for(console.encoding), options.max_width)
+
+    def json(self) -> str:
+        """The data as indented JSON."""
+        return json.dumps(plain(self.data), indent=2, allow_nan=False)
+
+
+def table(
+    columns: Sequence[tuple[str, str]], rows: Sequence[Sequence[Cell]], glyphs: Glyphs, *, title: str = ""
+) -> Table:
+    """A table without lines.
+
+    Args:
+        columns: head and kind of each: "l" and "r" are cut where there isn't room, "f" is folded.
+        rows: of equal length.
+        glyphs: what can be drawn.
+        title: a line above.
+    """
+    from rich.table import Table
+
+    found = Table(
+        box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=any(head for head, _ in columns),
+        title=_text(title, glyphs, "bold") if title else None, title_justify="left", header_style="dim",
+    )  # fmt: skip
+    cut: OverflowMethod = "ellipsis" if glyphs.unicode else "crop"
+    for head, kind in columns:
+        fold = kind == "f"
+        found.add_column(
+            _text(head, glyphs, "dim"), justify="right" if kind == "r" else "left",
+            no_wrap=not fold, overflow="fold" if fold else cut, ratio=None,
+        )  # fmt: skip
+    for row in rows:
+        found.add_row(
+            *(_text(cell, glyphs) if isinstance(cell, str) else _text(cell[0], glyphs, cell[1]) for cell in row)
+        )
+    return found
+
+
+def facts(rows: Sequence[tuple[str, Cell]], glyphs: Glyphs) -> Table:
+    """Names and what they are, a line each; facts that are empty are left out."""
+    kept = [(name, cell) for name, cell in rows if (cell if isinstance(cell, str) else cell[0])]
+    return table([("", "l"), ("", "f")], [((name, "dim"), cell) for name, cell in kept], glyphs)
+
+
+def stacked(parts: Sequence[RenderableType]) -> RenderableType:
+    """Parts below each other, an empty line between."""
+    from rich.console import Group
+    from rich.text import Text
+
+    spread: list[RenderableType] = []
+    for part in parts:
+        spread += [Text(""), part] if spread else [part]
+    return Group(*spread)
+
+
+def note(text: str, glyphs: Glyphs, style: str = "") -> RenderableType:
+    """A line of text, folded where it is too long."""
+    return _text(text, glyphs, style)
+
+
+def _text(text: str, glyphs: Glyphs, style: str = "") -> Text:
+    from rich.text import Text
+
+    # Text and not a string: a value such as "[red]" is no markup.
+    return Text(glyphs.clean(text), style=style, overflow="fold")

@@ -1,0 +1,89 @@
+"""Plain lines and JSON lines."""
+
+from __future__ import annotations
+
+import io
+import json
+
+from sweep.core import events as ev
+from sweep.core.events import ANY_EVENT
+from sweep.core.spec import Retries
+from sweep.watch.lines import JsonLines, LineLog
+from tests.watch.conftest import AsciiStream, Play, new_spec
+
+
+def logged(play: Play, stream, **options) -> None:
+    log = LineLog(stream, **options)
+    play._seen = log.event
+    play.begin(notes=["No GPU here."], dashboard="http://127.0.0.1:8265")
+    play.to_the_end(fail_each=7)
+    log.close()
+
+
+def test_a_run_is_told_without_a_line_for_each_report(spec, paths):
+    out, play = io.StringIO(), Play(spec)
+    logged(play, out, paths=paths)
+    text = out.getvalue()
+    lines = text.splitlines()
+    assert lines[0] == "2023-11-14 22:13:20  study toy started on inline: 3 trials at once"
+    assert lines[1].endswith("  No GPU here.")
+    assert lines[2].endswith("  dashboard: http://127.0.0.1:8265")
+    assert "trial 0 started on cpu, node-1: lr=" in text
+    assert "best so far: val_loss " in text
+    assert "not within the best" in text
+    failed = next(trial for trial in play.machine.trials.values() if trial.state.value == "failed")
+    log_file = paths.trial(failed.number).attempt_log(1)
+    assert f"trial {failed.number} failed: ValueError: no [bold]luck[/bold] ✗. Log: {log_file}" in text
+    assert "study toy complete after" in lines[-1]
+    assert lines[-1].endswith("budget.trials is used up: 12 trials")
+    assert "\x1b" not in text
+    for trial in play.machine.trials:
+        assert text.count(f"trial {trial} started") == 1
+    assert ": epoch" not in text
+    bests = text.count("best so far")
+    reports = sum(isinstance(event, ev.Reported) for event in play.events)
+    assert len(lines) == 3 + 2 * len(play.machine.trials) + bests + 1
+    assert bests < reports
+
+
+def test_verbose_tells_each_report_and_decision(spec):
+    out, play = io.StringIO(), Play(spec)
+    logged(play, out, verbose=True)
+    reports = sum(isinstance(event, ev.Reported) for event in play.events)
+    assert out.getvalue().count(": epoch ") == reports
+    assert ": advance at epoch" in out.getvalue()
+
+
+def test_a_failure_that_is_tried_again_says_so():
+    out = io.StringIO()
+    logged(Play(new_spec(retries=Retries(max=3))), out)
+    assert "attempt 1 failed, will be tried again: ValueError" in out.getvalue()
+    assert "started again, attempt 2" in out.getvalue()
+
+
+def test_ascii_streams_get_ascii(spec, ascii_stream: AsciiStream):
+    logged(Play(spec), ascii_stream)
+    assert "luck[/bold] ?" in ascii_stream.text()
+
+
+def test_a_reader_that_has_gone_does_not_end_the_study(spec):
+    class Gone(io.StringIO):
+        def write(self, _: str) -> int:
+            raise BrokenPipeError
+
+    play = Play(spec)
+    logged(play, Gone())
+    assert play.machine.ended.complete
+
+
+def test_json_lines_are_the_lines_of_the_log(spec):
+    out, play = io.StringIO(), Play(spec)
+    writer = JsonLines(out)
+    play._seen = writer.event
+    play.begin()
+    play.step()
+    play.step(value=float("nan"))
+    writer.close()
+    lines = out.getvalue().splitlines()
+    assert [ANY_EVENT.validate_json(line).type for line in lines] == [event.type for event in play.events]
+    assert all(isinstance(json.loads(line), dict) for line in lines)

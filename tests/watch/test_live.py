@@ -1,0 +1,204 @@
+"""The live view and its frames."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from rich.cells import cell_len
+from rich.console import Console
+
+from sweep.core import events as ev
+from sweep.core import plan
+from sweep.core.plan import survival
+from sweep.core.spec import Budget, Retries, Scheduler, StudySpec
+from sweep.core.study import StudyMachine
+from sweep.core.trial import TrialState
+from sweep.store.paths import StudyPaths
+from sweep.watch.frame import Canvas, frame
+from sweep.watch.live import LiveView
+from sweep.watch.summary import summary
+from sweep.watch.tables import best, status, studies_table, study_row, trial_story, trials_csv, trials_table
+from sweep.watch.tally import Tally
+from sweep.watch.text import glyphs_for
+from tests.watch.conftest import AsciiStream, Play, drawn, new_spec
+
+
+def tally_of(play: Play) -> Tally:
+    spec = play.machine.spec
+    tally = Tally(spec, [rung.t for rung in plan.make(spec, slots=3).rungs])
+    machine = StudyMachine(spec)
+    for event in play.events:
+        machine.handle(event)
+        tally.take(machine, event)
+    return tally
+
+
+def picture(play: Play, size: tuple[int, int], encoding: str = "utf-8") -> list[str]:
+    canvas = Canvas(glyphs_for(encoding), *size)
+    made = plan.make(play.machine.spec, slots=3)
+    return drawn(frame(tally_of(play), made, canvas, play.now, StudyPaths(Path("studies/toy"))), size)
+
+
+def started(spec: StudySpec, steps: int, **kinds: int) -> Play:
+    play = Play(spec)
+    play.begin(notes=["No GPU here."], dashboard="http://127.0.0.1:8265")
+    for turn in range(1, steps + 1):
+        play.step("failed" if turn == kinds.get("fail_at") else "report")
+    return play
+
+
+def test_frame_says_what_it_promises(spec, size):
+    play = started(spec, 22, fail_at=9)
+    lines = picture(play, size)
+    text = "\n".join(lines)
+    assert max(map(cell_len, lines)) <= size[0]
+    assert len(lines) <= size[1]
+    top = play.machine.best
+    assert "toy  ·  running" in lines[0]
+    assert f"trial {top.number} at epoch" in lines[1]
+    assert "of 12 trials" in lines[2]
+    assert "3 of 3 slots busy, 0.25 GPU each" in text
+    assert "http://127.0.0.1:8265" in text
+    assert "within the best" in text
+    assert "ValueError: no [bold]luck[/bold] ✗" in text
+    assert "attempt-1.log" in text
+    assert "optimizer" in text
+    assert "width" not in text  # constants say nothing
+
+
+@pytest.mark.parametrize("rows", range(1, 12))
+def test_frame_never_exceeds_a_small_height_once_its_head_fits(spec, rows):
+    lines = picture(started(spec, 22, fail_at=9), (80, rows))
+    assert len(lines) <= max(rows, 5)
+
+
+def test_frame_says_how_many_running_trials_it_hides():
+    play = Play(new_spec(budget=Budget(trials=60)), slots=40)
+    play.begin()
+    for _ in range(45):
+        play.step()
+    lines = picture(play, (80, 24))
+    shown = sum(line.startswith("   ") and "/9" in line for line in lines)
+    assert f"and {40 - shown} more running" in "\n".join(lines)
+
+
+def test_frame_in_ascii_is_ascii(spec):
+    text = "\n".join(picture(started(spec, 22, fail_at=9), (80, 24), "ascii"))
+    assert text.isascii()
+    assert "luck[/bold] ?" in text
+
+
+def test_time_left_is_not_guessed_from_a_few_trials(spec):
+    play = started(spec, 5)
+    assert tally_of(play).time_left(plan.make(spec, slots=3), play.now) is None
+
+
+def test_time_left_is_at_most_what_the_budget_leaves():
+    play = started(new_spec(budget=Budget(time="10m")), 5)
+    left = tally_of(play).time_left(plan.make(play.machine.spec, slots=3), play.now + 60)
+    assert left is not None
+    assert not left.guessed
+    assert left.seconds == pytest.approx(600 - 5 * 1.5 - 60)
+
+
+def test_time_left_is_guessed_from_enough_trials():
+    play = Play(new_spec(budget=Budget(trials=100)))
+    play.begin()
+    while tally_of(play).final < 10:
+        play.step()
+    left = tally_of(play).time_left(plan.make(play.machine.spec, slots=3), play.now)
+    assert left is not None
+    assert left.guessed
+    assert left.seconds == pytest.approx(play.machine.elapsed_s / 10 * 90)
+
+
+def test_tally_of_a_resumed_study_equals_the_one_that_saw_everything(spec):
+    play = started(spec, 25, fail_at=9)
+    play.begin()
+    whole = tally_of(play)
+    late = Tally(spec, [rung.t for rung in plan.make(spec, slots=3).rungs])
+    late.take(play.machine, play.events[-1])
+    assert (late.counts, late.best, late.rungs) == (whole.counts, whole.best, whole.rungs)
+    assert list(late.decisions) == list(whole.decisions)
+
+
+def test_live_view_leaves_a_last_picture(spec):
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=80, height=24, color_system=None, _environ={})
+    play = Play(spec)
+    view = LiveView(console, plan.make(spec, slots=3), clock=lambda: play.now)
+    play._seen = view.event
+    play.to_the_end(fail_each=7)
+    view.close()
+    view.close()
+    last = out.getvalue()[out.getvalue().rindex("toy  ·  complete") :]
+    assert "budget.trials is used up" in last
+    assert "trials/" in last
+    assert "running" not in last
+    assert "\x1b[?25h" in last  # the cursor is there again
+
+
+def test_live_view_closed_before_any_event_writes_nothing(spec):
+    out = io.StringIO()
+    LiveView(Console(file=out), plan.make(spec, slots=1)).close()
+    assert not out.getvalue()
+
+
+def test_live_view_on_an_ascii_terminal(spec, ascii_stream: AsciiStream):
+    console = Console(file=ascii_stream, force_terminal=True, width=80, height=24, _environ={})
+    play = Play(spec)
+    view = LiveView(console, plan.make(spec, slots=3), screen=True, clock=lambda: play.now)
+    play._seen = view.event
+    play.to_the_end(fail_each=5)
+    view.close()
+    assert "toy  |  complete" in ascii_stream.text()
+
+
+values = st.one_of(st.none(), st.floats(), st.just(float("nan")))
+happenings = st.lists(
+    st.one_of(
+        st.tuples(st.sampled_from(["report", "report", "report", "failed", "lost", "returned"]), values),
+        st.tuples(st.sampled_from(["stop", "begin"]), st.none()),
+    ),
+    max_size=60,
+)
+specs = st.builds(
+    new_spec,
+    budget=st.sampled_from([Budget(trials=6), Budget(time="40s"), Budget(trials=20, failures=2), Budget(gpu_hours=1)]),
+    scheduler=st.sampled_from([Scheduler(max_t=9), Scheduler(max_t=4, type="none"), Scheduler(max_t=9, brackets=2)]),
+    retries=st.sampled_from([Retries(), Retries(max=1)]),
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(specs, happenings, st.sampled_from([(80, 24), (20, 5), (120, 40)]), st.sampled_from(["utf-8", "ascii"]))
+def test_any_reachable_state_can_be_drawn(spec, happenings, size, encoding):
+    play = Play(spec)
+    play.begin()
+    for kind, value in happenings:
+        if kind == "stop":
+            play.handle(ev.StopRequested(time=play.now, reason="SIGINT"))
+        elif kind == "begin":
+            play.begin()
+        else:
+            play.step(kind, value)
+    lines = picture(play, size, encoding)
+    assert max(map(cell_len, lines)) <= size[0]
+    tally, machine, paths = tally_of(play), play.machine, StudyPaths(Path("nowhere"))
+    assert tally.counts == machine.counts()
+    assert (tally.best.trial if tally.best else None) == (machine.best.number if machine.best else None)
+    reached = [count for _, count, _ in survival(list(machine.trials.values()), [r.t for r in tally.rungs], machine.metric)]
+    assert [rung.reached for rung in tally.rungs] == reached
+    assert set(tally.running) == {n for n, t in machine.trials.items() if t.state is TrialState.RUNNING}
+    views = [
+        studies_table([study_row(machine, paths)]), status(machine, paths, live=True), trials_table(machine),
+        best(machine, paths), summary(machine, paths), *(trial_story(machine, paths, n) for n in machine.trials),
+    ]  # fmt: skip
+    for view in views:
+        view.json()
+        assert max(map(cell_len, drawn(view, size)), default=0) <= size[0]
+    assert trials_csv(machine).count("\n") == len(machine.trials) + 1
