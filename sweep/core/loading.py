@@ -71,7 +71,7 @@ class _Reading:
         self._refusals = Refusals(tree)
         # Fields of StudySpec that could be read, and parameters that couldn't.
         self._parts: dict[str, Any] = {}
-        self._broken: set[str] = set()
+        self._broken = {str(one.path[1]) for one in problems if one.path[:1] == ("parameters",) and one.path[1:]}
 
     def spec(self) -> StudySpec:
         """The spec, when nothing is wrong."""

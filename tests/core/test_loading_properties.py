@@ -2,9 +2,9 @@
 
 import random
 
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
-from spec_files import COMPLETE, MINIMAL, files
+from spec_files import COMPLETE, MINIMAL, exploring, files
 
 from sweep.core.loading import load
 from sweep.core.resolved import difference, resolved_yaml, spec_sha256
@@ -23,7 +23,7 @@ def _load_or_problems(text, *overrides):
         assert load(resolved_yaml(spec), source="other.yaml") == spec
 
 
-@settings(max_examples=200, deadline=None)
+@exploring(120)
 @given(text=files())
 def test_a_valid_file_survives_being_written_out(text):
     spec = load(text, source="vit.yaml")
@@ -34,7 +34,7 @@ def test_a_valid_file_survives_being_written_out(text):
     assert resolved_yaml(again) == resolved_yaml(spec)
 
 
-@settings(max_examples=100, deadline=None)
+@exploring(60)
 @given(text=files())
 def test_the_midpoint_lies_in_the_space(text):
     spec = load(text, source="vit.yaml")
@@ -44,14 +44,14 @@ def test_the_midpoint_lies_in_the_space(text):
     assert all(line.startswith("vit.yaml:") for line in unsupported(spec))
 
 
-@settings(max_examples=60, deadline=None)
+@exploring(40)
 @given(old=files(), new=files())
 def test_the_difference_is_empty_exactly_when_the_hashes_agree(old, new):
     first, second = load(old, source="vit.yaml"), load(new, source="vit.yaml")
     assert (difference(first, second) == []) == (spec_sha256(first) == spec_sha256(second))
 
 
-@settings(max_examples=200, deadline=None)
+@exploring(200)
 @given(text=st.text(max_size=120))
 @example(text="\x00")
 @example(text="? ? ?")
@@ -65,13 +65,17 @@ def test_any_text_gives_problems_and_nothing_else(text):
     _load_or_problems(text)
 
 
-@settings(max_examples=150, deadline=None)
-@given(words=st.lists(st.sampled_from("a: b: - ? : , [ ] { } & * ! | > ' \" % @ # \n \n\x20\x20 << ~ 1e5 --- ...".split(" ") + [" "])))
+@exploring(150)
+@given(
+    words=st.lists(
+        st.sampled_from("a: b: - ? : , [ ] { } & * ! | > ' \" % @ # \n \n\x20\x20 << ~ 1e5 --- ...".split(" ") + [" "])
+    )
+)
 def test_any_yaml_like_text_gives_problems_and_nothing_else(words):
     _load_or_problems("".join(words))
 
 
-@settings(max_examples=300, deadline=None)
+@exploring(200)
 @given(seed=st.integers(0, 2**32), base=st.sampled_from([MINIMAL, COMPLETE]))
 def test_any_damaged_file_gives_problems_and_nothing_else(seed, base):
     _load_or_problems(_damaged(base, random.Random(seed)))
@@ -81,7 +85,9 @@ def _damaged(text, rng):
     for _ in range(rng.randint(1, 4)):
         at = rng.randrange(len(text) + 1)
         length = rng.choice([0, 1, 1, 3, 20])
-        new = rng.choice(["", "", " ", ":", "{", "}", "[", "]", ",", "\n", "'", '"', "-1", "null", "true", "1e400", "a", "*x", "&x "])
+        new = rng.choice(
+            ["", "", " ", ":", "{", "}", "[", "]", ",", "\n", "'", '"', "-1", "null", "true", "1e400", "a", "*x", "&x "]
+        )
         text = text[:at] + new + text[at + length :]
     return text
 
@@ -102,7 +108,7 @@ _paths = st.sampled_from(
 )
 
 
-@settings(max_examples=500, deadline=None)
+@exploring(250)
 @given(base=st.sampled_from([MINIMAL, COMPLETE]), changes=st.lists(st.tuples(_paths, _words), min_size=1, max_size=4))
 def test_any_value_anywhere_gives_problems_and_nothing_else(base, changes):
     _load_or_problems(base, *(f"{path}={word}" for path, word in changes))

@@ -3,9 +3,9 @@
 import re
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
-from spec_files import MINIMAL, only, problems
+from spec_files import MINIMAL, exploring, only, problems
 
 from sweep.core.flow import flow
 from sweep.core.loading import load
@@ -58,7 +58,9 @@ def test_a_parameter_of_another_tool_is_rewritten(form, tool, line):
     load(MINIMAL + f"  a: {line}\n", source="vit.yaml")
 
 
-@pytest.mark.parametrize("form", ["{distribution: normal, mu: 0, sigma: 1}", "{low: 1}", "{low: 9, high: 1}", "{choices: 3}"])
+@pytest.mark.parametrize(
+    "form", ["{distribution: normal, mu: 0, sigma: 1}", "{low: 1}", "{low: 9, high: 1}", "{choices: 3}"]
+)
 def test_without_an_equivalent_no_line_is_made_up(form):
     found = only(MINIMAL + f"  a: {form}\n")
     assert "Write:" not in found
@@ -161,7 +163,10 @@ _raw_parameters = st.one_of(
         ).map(lambda word: {"distribution": word, **fields})
     ),
     st.fixed_dictionaries(
-        {"_type": st.sampled_from(["choice", "randint", "loguniform", "quniform"]), "_value": st.lists(_ends | _texts, max_size=4)}
+        {
+            "_type": st.sampled_from(["choice", "randint", "loguniform", "quniform"]),
+            "_value": st.lists(_ends | _texts, max_size=4),
+        }
     ),
     st.builds(
         "{}({}, {})".format,
@@ -172,7 +177,7 @@ _raw_parameters = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@exploring(150)
 @given(raw=_raw_parameters)
 @example(raw={"distribution": "constant", "value": "tune.uniform(0, 1)"})
 @example(raw={"distribution": "log_uniform", "min": 1, "max": 9999})
@@ -192,7 +197,7 @@ _values = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@exploring(200)
 @given(place=st.sampled_from(_moves), value=_values)
 def test_every_rewritten_key_loads(place, value):
     section, key = place

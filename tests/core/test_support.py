@@ -1,0 +1,76 @@
+"""What this version can't do is said, a line each, and nothing else is."""
+
+import pytest
+from spec_files import COMPLETE, MINIMAL
+
+from sweep.core.loading import load
+from sweep.core.support import unsupported
+
+SUPPORTED = """
+  n: {min: 1, max: 9, step: 2}
+  o: [sgd, adam]
+  c: 3
+search: {algorithm: random, seed: 1, startup_trials: 3, points_to_evaluate: [{lr: 0.01}]}
+scheduler: {type: asha, max_t: 9, brackets: 2}
+budget: {trials: 10, time: 1h, failures: 3}
+resources: {gpu: 0.5, cpu: 2, max_concurrent: 3}
+retries: {max: 2}
+checkpoint: {every: 2, keep_last: 2, keep_best_in_study: 4}
+promote: {model: vit, top_k: 2}
+environment: {env: {A: b}, working_dir: .}
+storage: s3://bucket/x
+"""
+
+
+def _lines(addition, *overrides):
+    return unsupported(load(MINIMAL + addition, source="vit.yaml", overrides=overrides))
+
+
+def test_what_is_supported_is_not_mentioned():
+    assert _lines("") == []
+    assert _lines(SUPPORTED) == []
+    assert _lines("search: {algorithm: tpe}\nscheduler: {type: none, promote: true}\nresources: {gpu: 1}\n") == []
+
+
+@pytest.mark.parametrize(
+    ("addition", "line"),
+    [
+        ("  m: {min: 0, max: 1, when: {lr: 0.1}}\n", "vit.yaml:5:28: parameters.m.when: a condition is not supported"),
+        ("derived: {a: lr * 2}\n", "vit.yaml:5:10: derived: is not supported by this version."),
+        ("  a: [1, 2]\n  b: [1, 2]\nzip: [[a, b]]\n", "vit.yaml:7:6: zip: is not supported"),
+        ("constraints: [lr < 1]\n", "vit.yaml:5:14: constraints: is not supported"),
+        ("search: {algorithm: gp}\n", "vit.yaml:5:21: search.algorithm: gp is not supported by this version. Use tpe or random."),
+        ("search: {algorithm: grid}\n", "search.algorithm: grid is not supported"),
+        ("search: {warm_start: [a]}\n", "search.warm_start: is not supported"),
+        ("scheduler: {type: pbt}\n", "scheduler.type: pbt is not supported by this version. Use asha or none."),
+        ("scheduler: {promote: true}\n", "scheduler.promote: pausing at rungs is not supported"),
+        ("budget: {gpu_hours: 3}\n", "budget.gpu_hours: is not supported"),
+        ("budget: {cost: 3}\n", "budget.cost: is not supported"),
+        ("budget: {patience: 3}\n", "budget.patience: is not supported"),
+        ("resources: {gpu: auto}\n", "resources.gpu: auto is not supported"),
+        ("resources: {gpu: 4}\n", "resources.gpu: 4 GPUs for one trial is not supported"),
+        ("resources: {gpu_memory: 8GiB}\n", "resources.gpu_memory: is not supported"),
+        ("retries: {on_oom: grow}\n", "retries.on_oom: grow is not supported by this version. Use fail"),
+        ("environment: {image: x}\n", "environment.image: is not supported"),
+    ],
+)  # fmt: skip
+def test_each_missing_engine_has_its_line(addition, line):
+    (found,) = _lines(addition)
+    assert line in found
+
+
+def test_scripts_and_several_metrics():
+    text = MINIMAL.replace("entrypoint: sweep.training.vision:train", "command: python train.py")
+    (found,) = unsupported(load(text, source="vit.yaml"))
+    assert found.startswith("vit.yaml:1:10: command: a script is not supported")
+    metrics = "[{name: a, goal: minimize}, {name: b, goal: minimize}]"
+    (found,) = unsupported(load(MINIMAL.replace("{name: val_loss, goal: minimize}", metrics), source="vit.yaml"))
+    assert found.startswith("vit.yaml:2:9: metric: a list of several metrics is not supported")
+
+
+def test_an_override_is_named():
+    assert _lines("", "resources.gpu=2")[0].startswith("--set resources.gpu=2: resources.gpu: 2 GPUs")
+
+
+def test_a_file_that_asks_for_everything_gets_a_line_each():
+    assert len(unsupported(load(COMPLETE, source="vit.yaml"))) == 11
