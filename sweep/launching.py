@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
@@ -218,6 +219,8 @@ def _interruptible(driver: Driver, executor: Executor) -> Iterator[None]:
         if len(pressed) > 1:
             executor.kill()
             raise KeyboardInterrupt
+        # Not print: a handler may come in the middle of another print.
+        os.write(2, b"\nsweep: running trials end at their next report. Ctrl-C again ends everything now.\n")
         driver.request_stop(f"{signal.Signals(number).name}: running trials end at their next report")
 
     before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -46,6 +46,7 @@ class Node:
         text: a scalar's characters as written, without quotes.
         keys: where each key of a map stands.
         weight: how many nodes it is when all aliases are written out.
+        depth: how many levels lie below it.
     """
 
     mark: Mark
@@ -53,6 +54,15 @@ class Node:
     text: str = ""
     keys: dict[str, Mark] = field(default_factory=dict)
     weight: int = 1
+    depth: int = 0
+
+    def measure(self) -> None:
+        """Set weight and depth from what is inside."""
+        inside = self.value if isinstance(self.value, list) else []
+        if isinstance(self.value, dict):
+            inside = list(self.value.values())
+        self.weight = 1 + sum(node.weight for node in inside)
+        self.depth = 1 + max((node.depth for node in inside), default=0)
 
     def plain(self) -> Any:
         """The value without marks."""
@@ -69,7 +79,7 @@ class Node:
             value = {key: node.copy() for key, node in value.items()}
         elif isinstance(value, list):
             value = [node.copy() for node in value]
-        return Node(self.mark, value, self.text, dict(self.keys), self.weight)
+        return Node(self.mark, value, self.text, dict(self.keys), self.weight, self.depth)
 
 
 class YamlError(Exception):
@@ -174,7 +184,7 @@ class _Builder:
         if len(path) > DEEPEST:
             raise YamlError(mark, f"is nested more than {DEEPEST} deep.")
         if isinstance(event, AliasEvent):
-            return self._alias(str(event.anchor), mark)
+            return self._alias(str(event.anchor), mark, len(path))
         anchor: str | None = getattr(event, "anchor", None)
         if anchor is not None:
             self._anchors[anchor] = None
@@ -196,12 +206,14 @@ class _Builder:
         if self._count > MOST_NODES:
             raise YamlError(mark, f"the file has more than {MOST_NODES} values, aliases (*name) written out.")
 
-    def _alias(self, name: str, mark: Mark) -> Node:
+    def _alias(self, name: str, mark: Mark, level: int) -> Node:
         if name not in self._anchors:
             raise YamlError(mark, f"*{name} names no anchor. Write &{name} before the value it stands for.")
         target = self._anchors[name]
         if target is None:
             raise YamlError(mark, f"*{name} stands inside the value that it names.")
+        if level + target.depth > DEEPEST:
+            raise YamlError(mark, f"*{name} is nested more than {DEEPEST} deep here.")
         self._weigh(target.weight, mark)
         return target.copy()
 
@@ -231,7 +243,9 @@ class _Builder:
         items: list[Node] = []
         while not isinstance(event := next(events), SequenceEndEvent):
             items.append(self._node(event, events, (*path, len(items))))
-        return Node(mark, items, weight=1 + sum(item.weight for item in items))
+        node = Node(mark, items)
+        node.measure()
+        return node
 
     def _mapping(self, events: Iterator[Event], mark: Mark, path: Path) -> Node:
         entries: dict[str, Node] = {}
@@ -254,7 +268,7 @@ class _Builder:
         node = Node(mark, entries, keys=keys)
         for value in merged:
             self._merge(node, value, path)
-        node.weight = 1 + sum(entry.weight for entry in entries.values())
+        node.measure()
         return node
 
     def _key(self, event: Event, mark: Mark, events: Iterator[Event], path: Path) -> str | None:

@@ -102,12 +102,12 @@ class StudyPaths:
 
 
 def study_paths(storage: Path, study: str) -> StudyPaths:
-    """The files of the study of this name."""
-    return StudyPaths(storage / study)
+    """The files of the study of this name; absolute, for workers have other current folders."""
+    return StudyPaths(storage.absolute() / study)
 
 
 def studies(storage: Path) -> list[StudyPaths]:
     """The studies that a storage folder holds, by name."""
     if not storage.is_dir():
         return []
-    return [StudyPaths(child) for child in sorted(storage.iterdir()) if (child / "events.jsonl").is_file()]
+    return [StudyPaths(child) for child in sorted(storage.absolute().iterdir()) if (child / "events.jsonl").is_file()]

@@ -250,7 +250,8 @@ class Context:
         # Of the texts that float() takes, none is a number that a training function meant to report.
         if not isinstance(value, str | bytes):
             try:
-                return float(value)
+                # item(), since float() warns of a loss that still has its graph.
+                return float(value.item() if hasattr(value, "item") else value)
             except (TypeError, ValueError, RuntimeError):  # torch raises RuntimeError for several elements
                 pass
         raise TrainingError(

@@ -47,7 +47,7 @@ class Settings(BaseModel):
     """resnet*: the stem for small images."""
 
     optimizer: Literal["sgd", "adam", "adamw"] = "adamw"
-    lr: float = Field(default=1e-3, gt=0)
+    lr: float = Field(default=2e-3, gt=0)
     """The highest learning rate, reached after the warmup."""
     weight_decay: float = Field(default=0.05, ge=0)
     """On matrices and convolutions only; biases, norms and positions are left alone."""

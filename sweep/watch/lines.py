@@ -56,7 +56,8 @@ class LineLog:
         for line in self._told(study, event):
             self._write(event.time, line)
         new = self._tally.best
-        if isinstance(event, ev.Reported) and new is not None and new != best:
+        if isinstance(event, ev.Reported) and new is not None and (best is None or new.trial != best.trial):
+            # Only when another trial takes the lead: one that improves on itself would say so at each report.
             place = f"trial {new.trial} at {study.spec.scheduler.time_attr} {new.t}"
             self._write(event.time, f"best so far: {study.metric.name} {number(new.value)}, {place}")
 
@@ -99,7 +100,9 @@ class LineLog:
             value = f"{study.metric.name} {number(trial.value(study.metric))}"
             # The reason is the decision's: a line of its own for that would say it twice.
             place = f"{study.spec.scheduler.time_attr} {trial.t}"
-            return [f"{name} {trial.state.value} at {place}: {value}; {trial.reason}"]
+            top = self._tally.best if self._tally else None
+            best = ", the best so far" if top and top.trial == trial.number else ""
+            return [f"{name} {trial.state.value} at {place}: {value}{best}; {trial.reason}"]
         if event.outcome in ("failed", "lost"):
             return [
                 f"{name}, attempt {event.attempt} {event.outcome}, will be tried again: {self._cause(trial, event)}"

@@ -135,6 +135,7 @@ def _draw_story(study: StudyMachine, data: dict[str, Any], trial: Trial, glyphs:
     parts: list[RenderableType] = [facts(rows, glyphs), config_table(data["config"], glyphs)]
     if data["attempts"]:
         parts.append(_attempt_table(data["attempts"], glyphs))
+        parts.append(facts([(f"log {each['attempt']}", each["log"]) for each in data["attempts"]], glyphs))
     if data["decisions"]:
         cells: list[list[Cell]] = [[str(d["t"]), d["action"], d["reason"]] for d in data["decisions"]]
         parts.append(table([(time_attr, "r"), ("decision", "l"), ("reason", "f")], cells, glyphs))
@@ -146,8 +147,7 @@ def _attempt_table(attempts: list[dict[str, Any]], glyphs: Glyphs) -> Renderable
     for each in attempts:
         seconds = "-" if each["seconds"] is None else duration(each["seconds"])
         place = " ".join(part for part in (each["device"], each["node"]) if part)
-        rows.append([str(each["attempt"]), each["outcome"], seconds, place, each["log"]])
-        if each["error"]:
-            rows.append(["", "", "", "", (last_line(each["error"]), "red")])
-    heads = [("attempt", "r"), ("outcome", "l"), ("time", "r"), ("where", "l"), ("log", "f")]
+        died = (last_line(each["error"] or ""), "red")
+        rows.append([str(each["attempt"]), each["outcome"], seconds, place, died])
+    heads = [("attempt", "r"), ("outcome", "l"), ("time", "r"), ("where", "l"), ("", "f")]
     return table(heads, rows, glyphs)

@@ -138,7 +138,7 @@ class Tally:
         return TimeLeft((now - self._run_time) / ended * (plan.trials - self.final), guessed=True)
 
     def _by_the_last(self, now: float) -> TimeLeft | None:
-        """When no trial is to come, the end is that of the one that has the longest way to max_t, if nobody is stopped."""
+        """When no trial is to come: what the slowest needs to max_t; less, if it is stopped before."""
         rows = list(self.running.values())
         if not rows or self.counts[TrialState.WAITING] or any(row.t == row.first_t for row in rows):
             return None

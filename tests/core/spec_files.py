@@ -84,10 +84,8 @@ scalars = st.one_of(st.none(), st.booleans(), st.integers(-(10**12), 10**12), fl
 @st.composite
 def ranges(draw: st.DrawFn) -> dict[str, Any]:
     whole, log = draw(st.booleans()), draw(st.booleans())
-    if whole:
-        ends = st.integers(1 if log else -(10**9), 10**9)
-    else:
-        ends = st.floats(1e-9, 1e9) if log else floats
+    real = st.floats(1e-9, 1e9) if log else floats
+    ends = st.integers(1 if log else -(10**9), 10**9) if whole else real
     low, high = sorted(draw(st.lists(ends, min_size=2, max_size=2, unique=True)))
     form: dict[str, Any] = {"min": low, "max": high}
     if log:

@@ -1,5 +1,7 @@
 """Each thing that can be wrong with a key: where, what came, the rule, the next step."""
 
+# ruff: noqa: E501  # a message stands whole beside the line that causes it
+
 import pytest
 from spec_files import COMPLETE, MINIMAL, only, problems
 

@@ -1,5 +1,7 @@
 """What holds for every text: a spec that survives being written out, or problems, and nothing else."""
 
+# ruff: noqa: E501, SIM905  # lists of words are easier to read as one text
+
 import random
 
 from hypothesis import example, given
@@ -14,16 +16,17 @@ from sweep.errors import SpecError
 
 
 def _load_or_problems(text, *overrides):
+    problems = []
     try:
         spec = load(text, source="vit.yaml", overrides=overrides)
     except SpecError as error:
-        assert error.problems
-        assert all(problem.startswith(("vit.yaml:", "--set ")) for problem in error.problems)
+        problems = error.problems or ["a SpecError without problems"]
     else:
         assert load(resolved_yaml(spec), source="other.yaml") == spec
+    assert [problem for problem in problems if not problem.startswith(("vit.yaml:", "--set "))] == []
 
 
-@exploring(120)
+@exploring(80)
 @given(text=files())
 def test_a_valid_file_survives_being_written_out(text):
     spec = load(text, source="vit.yaml")
@@ -68,14 +71,14 @@ def test_any_text_gives_problems_and_nothing_else(text):
 @exploring(150)
 @given(
     words=st.lists(
-        st.sampled_from("a: b: - ? : , [ ] { } & * ! | > ' \" % @ # \n \n\x20\x20 << ~ 1e5 --- ...".split(" ") + [" "])
+        st.sampled_from("a: _b: _- _?_:_,_[_]_{_}_&_*_!_|_>_'_\"_%_@_#_\n_\n  _<<_~_1e5_---_..._ ".split("_"))
     )
 )
 def test_any_yaml_like_text_gives_problems_and_nothing_else(words):
     _load_or_problems("".join(words))
 
 
-@exploring(200)
+@exploring(120)
 @given(seed=st.integers(0, 2**32), base=st.sampled_from([MINIMAL, COMPLETE]))
 def test_any_damaged_file_gives_problems_and_nothing_else(seed, base):
     _load_or_problems(_damaged(base, random.Random(seed)))
@@ -108,7 +111,7 @@ _paths = st.sampled_from(
 )
 
 
-@exploring(250)
+@exploring(180)
 @given(base=st.sampled_from([MINIMAL, COMPLETE]), changes=st.lists(st.tuples(_paths, _words), min_size=1, max_size=4))
 def test_any_value_anywhere_gives_problems_and_nothing_else(base, changes):
     _load_or_problems(base, *(f"{path}={word}" for path, word in changes))

@@ -54,6 +54,7 @@ def test_scientific_notation_without_a_dot_is_a_number():
 def test_crlf_and_a_byte_order_mark_change_nothing():
     plain = load(MINIMAL, source="vit.yaml")
     assert load("\ufeff" + MINIMAL.replace("\n", "\r\n"), source="vit.yaml") == plain
+    assert only("\ufefffoo: 1\n" + MINIMAL).startswith("vit.yaml:1:1: foo: unknown.")
     assert only(MINIMAL.replace("\n", "\r\n") + "foo: 1\r\n").startswith("vit.yaml:5:1: foo: unknown.")
 
 
@@ -136,3 +137,8 @@ def test_a_billion_laughs_end_at_the_limit():
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 10)]
     assert f"the file has more than {MOST_NODES} values" in only("\n".join(lines))
+
+
+def test_aliases_can_not_nest_deeper_than_text():
+    lines = ["a0: &a0 " + "[" * 20 + "]" * 20, "a1: " + "[" * 20 + "*a0" + "]" * 20]
+    assert only("\n".join(lines)) == "vit.yaml:2:25: *a0 is nested more than 30 deep here."

@@ -35,6 +35,11 @@ def test_texts_that_look_like_something_else_stay_texts(value):
     assert load(resolved_yaml(spec), source="vit.yaml") == spec
 
 
+def test_what_yaml_1_1_would_misread_is_quoted():
+    assert flow(["yes", "off", "1_0", "1:30", "y"]) == '["yes", "off", "1_0", "1:30", "y"]'
+    assert flow(["sgd", "a b", "train.py:train", "s3"]) == "[sgd, a b, train.py:train, s3]"
+
+
 def test_floats_are_readable_for_yaml_1_1_too():
     assert flow_float(1e-5) == "1.0e-05"
     assert flow_float(1.5e22) == "1.5e+22"

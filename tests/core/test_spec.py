@@ -99,9 +99,7 @@ def test_sizes():
 
 
 def test_expressions_name_what_they_read():
-    assert names_in("max(width, 3) % heads == 0 and not warmup > 1e3") == ["width", "heads", "warmup"] or set(
-        names_in("max(width, 3) % heads == 0 and not warmup > 1e3")
-    ) == {"width", "heads", "warmup"}
+    assert set(names_in("max(width, 3) % heads == 0 and not warmup > 1e3")) == {"width", "heads", "warmup"}
     assert compares("a < b")
     assert compares("a < b and c")
     assert not compares("a + b")
@@ -126,5 +124,5 @@ def test_expressions_name_what_they_read():
     ],
 )
 def test_what_is_no_expression(text):
-    with pytest.raises(ValueError, match="grammar|function is one of|not an expression|longer than"):
+    with pytest.raises(ValueError, match=r"grammar|function is one of|not an expression|longer than"):
         names_in(text)

@@ -1,5 +1,7 @@
 """What this version can't do is said, a line each, and nothing else is."""
 
+# a message stands whole beside the line that causes it
+
 import pytest
 from spec_files import COMPLETE, MINIMAL
 
@@ -35,11 +37,11 @@ def test_what_is_supported_is_not_mentioned():
 @pytest.mark.parametrize(
     ("addition", "line"),
     [
-        ("  m: {min: 0, max: 1, when: {lr: 0.1}}\n", "vit.yaml:5:28: parameters.m.when: a condition is not supported"),
+        ("  m: {min: 0, max: 1, when: {lr: 0.1}}\n", "vit.yaml:5:29: parameters.m.when: a condition is not supported"),
         ("derived: {a: lr * 2}\n", "vit.yaml:5:10: derived: is not supported by this version."),
         ("  a: [1, 2]\n  b: [1, 2]\nzip: [[a, b]]\n", "vit.yaml:7:6: zip: is not supported"),
         ("constraints: [lr < 1]\n", "vit.yaml:5:14: constraints: is not supported"),
-        ("search: {algorithm: gp}\n", "vit.yaml:5:21: search.algorithm: gp is not supported by this version. Use tpe or random."),
+        ("search: {algorithm: gp}\n", "vit.yaml:5:21: search.algorithm: gp is not supported by this version. Use tpe"),
         ("search: {algorithm: grid}\n", "search.algorithm: grid is not supported"),
         ("search: {warm_start: [a]}\n", "search.warm_start: is not supported"),
         ("scheduler: {type: pbt}\n", "scheduler.type: pbt is not supported by this version. Use asha or none."),
@@ -73,4 +75,4 @@ def test_an_override_is_named():
 
 
 def test_a_file_that_asks_for_everything_gets_a_line_each():
-    assert len(unsupported(load(COMPLETE, source="vit.yaml"))) == 11
+    assert len(unsupported(load(COMPLETE, source="vit.yaml"))) == 12

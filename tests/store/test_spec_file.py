@@ -3,6 +3,8 @@
 import re
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from sweep.errors import InputError, SpecError
 from sweep.store.spec_file import read_spec, read_specs
@@ -50,3 +52,14 @@ def test_several_files_tell_all_their_problems(folder):
     with pytest.raises(SpecError) as caught:
         read_specs([folder / "vit.yaml", folder / "gone.yaml", folder / "resnet.yaml"])
     assert len(caught.value.problems) == 3
+
+
+@settings(max_examples=60, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@given(data=st.binary(max_size=40) | st.binary(max_size=8).map(lambda tail: TEXT.encode() + tail))
+def test_any_bytes_give_a_spec_or_problems(folder, data):
+    (folder / "vit.yaml").write_bytes(data)
+    try:
+        name = read_spec(folder / "vit.yaml").name
+    except SpecError as error:
+        name = "vit" if error.problems else "no problems"
+    assert name == "vit"

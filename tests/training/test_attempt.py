@@ -7,10 +7,12 @@ import re
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 import torch
 
+import sweep.training
 from sweep.errors import EntrypointError, TrainingError
 from sweep.training import current
 from sweep.training.attempt import run_attempt
@@ -240,6 +242,19 @@ print(channel.last[1], "torch" in sys.modules)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["5.0", "False"]
     assert (tmp_path / "trial" / "checkpoints" / "step-5" / "state.json").exists()
+
+
+def test_the_readmes_example_runs_by_itself_and_as_a_trial(placement, scripted, tmp_path):
+    readme = Path(sweep.training.__file__).with_name("README.md").read_text()
+    (tmp_path / "train.py").write_text(re.search(r"```python\n(.*?)```", readme, re.DOTALL)[1])
+    done = subprocess.run([sys.executable, "train.py"], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert [line.split()[:2] for line in done.stdout.splitlines()] == [["epoch", str(t)] for t in range(1, 6)]
+    fields = {"entrypoint": f"{tmp_path}/train.py:train", "config": {"lr": 1e-3}}
+    channel = scripted()
+    run_attempt(placement(**fields), channel)
+    again = scripted()
+    run_attempt(placement(**fields, checkpoint=channel.checkpoints[1]), again)
+    assert again.reports == channel.reports[2:]
 
 
 def test_a_script_runs_by_itself(tmp_path):

@@ -32,13 +32,24 @@ def make(placement, scripted):
 
 
 @pytest.mark.parametrize(
-    "value", [1, 1.5, True, torch.tensor(1.5), torch.tensor([1.5]), np.float32(1.5), np.int64(1), np.array(1.5)]
+    "value",
+    [
+        1,
+        1.5,
+        True,
+        torch.tensor(1.5),
+        torch.tensor(1.5, requires_grad=True),
+        torch.tensor([1.5]),
+        np.float32(1.5),
+        np.int64(1),
+        np.array(1.5),
+    ],
 )
 def test_numbers_of_all_kinds_become_floats(make, value):
     ctx, channel = make()
     ctx.report({"loss": value})
-    assert channel.reports == [{"loss": float(value), "epoch": 1.0}]
-    assert all(type(each) is float for name, each in channel.reports[0].items() if name != "epoch")
+    assert channel.reports == [{"loss": pytest.approx(1.25, abs=0.25), "epoch": 1}]
+    assert type(channel.reports[0]["loss"]) is float
 
 
 @pytest.mark.parametrize(
@@ -298,6 +309,13 @@ def test_the_schedule_steps_with_the_optimizer(make):
 def test_no_share_of_a_gpu_means_cpu(make):
     ctx, _ = make(device="auto", gpu=0)
     assert ctx.device.type == "cpu"
+
+
+@pytest.mark.parametrize(("gpu", "expected"), [(0, "cpu"), (0.25, "cuda"), (2, "cuda")])
+def test_auto_is_cuda_for_a_trial_with_a_share_of_it(make, monkeypatch, gpu, expected):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    ctx, _ = make(device="auto", gpu=gpu)
+    assert ctx.device.type == expected
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 import json
 
+from plays import AsciiStream, Play, new_spec
+
 from sweep.core import events as ev
 from sweep.core.events import ANY_EVENT
 from sweep.core.spec import Retries
 from sweep.watch.lines import JsonLines, LineLog
-from tests.watch.conftest import AsciiStream, Play, new_spec
 
 
 def logged(play: Play, stream, **options) -> None:
@@ -40,7 +41,10 @@ def test_a_run_is_told_without_a_line_for_each_report(spec, paths):
     for trial in play.machine.trials:
         assert text.count(f"trial {trial} started") == 1
     assert ": epoch" not in text
-    bests = text.count("best so far")
+    bests = text.count("  best so far: ")
+    top = play.machine.best
+    assert f"trial {top.number} {top.state.value} at epoch {top.t}: val_loss " in text
+    assert f", the best so far; {top.reason}" in text
     reports = sum(isinstance(event, ev.Reported) for event in play.events)
     assert len(lines) == 3 + 2 * len(play.machine.trials) + bests + 1
     assert bests < reports

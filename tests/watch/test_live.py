@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from plays import AsciiStream, Play, drawn, new_spec
 from rich.cells import cell_len
 from rich.console import Console
 
@@ -24,7 +25,6 @@ from sweep.watch.summary import summary
 from sweep.watch.tables import best, status, studies_table, study_row, trial_story, trials_csv, trials_table
 from sweep.watch.tally import Tally
 from sweep.watch.text import glyphs_for
-from tests.watch.conftest import AsciiStream, Play, drawn, new_spec
 
 
 def tally_of(play: Play) -> Tally:
@@ -61,7 +61,7 @@ def test_frame_says_what_it_promises(spec, size):
     assert "toy  ·  running" in lines[0]
     assert f"trial {top.number} at epoch" in lines[1]
     assert "of 12 trials" in lines[2]
-    assert "3 of 3 slots busy, 0.25 GPU each" in text
+    assert "of 3 slots busy, 0.25 GPU each" in text
     assert "http://127.0.0.1:8265" in text
     assert "within the best" in text
     assert "ValueError: no [bold]luck[/bold] ✗" in text
@@ -116,6 +116,22 @@ def test_time_left_is_guessed_from_enough_trials():
     assert left.seconds == pytest.approx(play.machine.elapsed_s / 10 * 90)
 
 
+def test_time_left_of_the_last_trials_is_bounded_by_the_slowest():
+    play = Play(new_spec(budget=Budget(trials=2), scheduler=Scheduler(max_t=9, type="none")), slots=2)
+    play.begin()
+    play.step()
+    play.step()
+    made = plan.make(play.machine.spec, slots=2)
+    assert tally_of(play).time_left(made, play.now) is None
+    for trial in (0, 1, 1, 1):
+        play.now += 10
+        play.report(trial)
+    left = tally_of(play).time_left(made, play.now)
+    assert left is not None
+    assert not left.guessed
+    assert left.seconds == pytest.approx((40 + 1.5) * 8)
+
+
 def test_tally_of_a_resumed_study_equals_the_one_that_saw_everything(spec):
     play = started(spec, 25, fail_at=9)
     play.begin()
@@ -149,7 +165,7 @@ def test_live_view_closed_before_any_event_writes_nothing(spec):
 
 
 def test_live_view_on_an_ascii_terminal(spec, ascii_stream: AsciiStream):
-    console = Console(file=ascii_stream, force_terminal=True, width=80, height=24, _environ={})
+    console = Console(file=ascii_stream, force_terminal=True, width=80, height=24, color_system=None, _environ={})
     play = Play(spec)
     view = LiveView(console, plan.make(spec, slots=3), screen=True, clock=lambda: play.now)
     play._seen = view.event
@@ -191,7 +207,9 @@ def test_any_reachable_state_can_be_drawn(spec, happenings, size, encoding):
     tally, machine, paths = tally_of(play), play.machine, StudyPaths(Path("nowhere"))
     assert tally.counts == machine.counts()
     assert (tally.best.trial if tally.best else None) == (machine.best.number if machine.best else None)
-    reached = [count for _, count, _ in survival(list(machine.trials.values()), [r.t for r in tally.rungs], machine.metric)]
+    reached = [
+        count for _, count, _ in survival(list(machine.trials.values()), [r.t for r in tally.rungs], machine.metric)
+    ]
     assert [rung.reached for rung in tally.rungs] == reached
     assert set(tally.running) == {n for n, t in machine.trials.items() if t.state is TrialState.RUNNING}
     views = [

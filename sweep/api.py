@@ -1,0 +1,153 @@
+"""Studies from Python: `sweep.launch` runs one, `sweep.load` opens one, `Study` reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sweep.core.spec import StudySpec
+from sweep.core.trial import Trial
+from sweep.store import study_folder
+from sweep.store.paths import StudyPaths, study_paths
+from sweep.store.spec_file import read_spec
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class BestTrial:
+    """The trial that a study would promote.
+
+    Attributes:
+        number: of the trial.
+        config: parameter name to value.
+        value: its best objective.
+        t: the fidelity where it had it.
+        checkpoint: folder of the checkpoint written there, if it is still kept.
+    """
+
+    number: int
+    config: Mapping[str, Any]
+    value: float
+    t: int
+    checkpoint: Path | None
+
+
+class Study:
+    """A study on the disk, as it is at this moment; what it returns is read anew each time."""
+
+    def __init__(self, paths: StudyPaths) -> None:
+        self._paths = paths
+
+    @property
+    def name(self) -> str:
+        """The study's name."""
+        return self._paths.root.name
+
+    @property
+    def path(self) -> Path:
+        """The study's folder."""
+        return self._paths.root
+
+    @property
+    def spec(self) -> StudySpec:
+        """The file that it was made from, defaults filled in."""
+        return study_folder.read(self._paths).spec
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """What `sweep status --json` prints."""
+        from sweep.watch.tables import status
+
+        machine = study_folder.read(self._paths).machine
+        data = status(machine, self._paths, live=study_folder.is_at_work(self._paths)).data
+        return dict(data)
+
+    @property
+    def best(self) -> BestTrial | None:
+        """The trial with the best value; None while there is none."""
+        machine = study_folder.read(self._paths).machine
+        trial = machine.best
+        report = trial.best(machine.metric) if trial else None
+        if trial is None or report is None:
+            return None
+        folder = self._paths.root / report.checkpoint if report.checkpoint else None
+        kept = folder if folder is not None and folder.is_dir() else None
+        return BestTrial(trial.number, trial.config, report.metrics[machine.metric.name], report.t, kept)
+
+    def trials(self) -> pd.DataFrame:
+        """One row a trial, by number: its state, its parameters, the metrics of its best report, seconds.
+
+        Raises:
+            ImportError: pandas isn't there.
+        """
+        import pandas as pd
+
+        machine = study_folder.read(self._paths).machine
+        rows = [_row(trial, machine.metric) for trial in machine.trials.values()]
+        return pd.DataFrame(rows).set_index("trial") if rows else pd.DataFrame()
+
+    def resume(self, *, executor: str = "tune", ray: Mapping[str, Any] | None = None) -> Study:
+        """Go on where it was interrupted; harmless when it is complete."""
+        from sweep import launching
+
+        launching.resume(self._paths, options=launching.Options(executor=executor, ray=ray or {}, say=print))
+        return self
+
+    def __repr__(self) -> str:
+        status = self.status
+        best = self.best
+        shown = f", best {best.value:.6g} (trial {best.number})" if best else ""
+        return f"Study({self.name!r}, {status['state']}{shown})"
+
+
+def _row(trial: Trial, metric: Any) -> dict[str, Any]:
+    report = trial.best(metric)
+    return {
+        "trial": trial.number,
+        "state": trial.state.value,
+        **trial.config,
+        **(report.metrics if report else {}),
+        "attempts": len(trial.attempts),
+        "seconds": trial.duration_s,
+        "reason": trial.reason,
+    }
+
+
+def launch(
+    spec: StudySpec | str | Path,
+    *,
+    overrides: Sequence[str] = (),
+    executor: str = "tune",
+    ray: Mapping[str, Any] | None = None,
+) -> Study:
+    """Run a study to its end; one that was launched from the same file before goes on where it stopped.
+
+    Args:
+        spec: a search file's path, or a spec.
+        overrides: "a.b=c" texts, as `--set` takes them; for a path only.
+        executor: "tune" (on Ray) or "inline" (in this process).
+        ray: options of `ray.init`, e.g. {"address": "auto"}.
+
+    Raises:
+        InputError: the file, or what it needs, is wrong; nothing was started.
+    """
+    from sweep import launching
+
+    loaded = spec if isinstance(spec, StudySpec) else read_spec(spec, overrides)
+    source = "" if isinstance(spec, StudySpec) else str(spec)
+    options = launching.Options(executor=executor, ray=ray or {}, say=print)
+    return Study(launching.launch(loaded, options=options, source=source).paths)
+
+
+def load(name: str, storage: str | Path = "studies") -> Study:
+    """The study of this name, in whatever state it is.
+
+    Raises:
+        StudyError: there is none.
+    """
+    study_folder.find(Path(storage), name)
+    return Study(study_paths(Path(storage), name))

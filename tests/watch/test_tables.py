@@ -1,0 +1,255 @@
+"""What the reading verbs show, as data and drawn."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+from plays import AsciiStream, Play, drawn, new_spec
+from rich.cells import cell_len
+from rich.console import Console
+
+from sweep.core import events as ev
+from sweep.core.spec import Budget, FloatRange, Metric, Scheduler
+from sweep.core.study import StudyMachine
+from sweep.errors import InputError
+from sweep.store import checkpoints
+from sweep.watch.summary import summary
+from sweep.watch.tables import (
+    best,
+    state_word,
+    status,
+    studies_table,
+    study_row,
+    trial_story,
+    trials_csv,
+    trials_table,
+)  # fmt: skip
+
+
+def views(study, paths):
+    return {
+        "ls": studies_table([study_row(study, paths)]),
+        "status": status(study, paths),
+        "trials": trials_table(study),
+        "best": best(study, paths),
+        "story": trial_story(study, paths, 0),
+        "summary": summary(study, paths),
+    }
+
+
+@pytest.mark.parametrize("name", ["ls", "status", "trials", "best", "story", "summary"])
+def test_no_line_is_wider_than_the_console(finished, paths, size, name):
+    view = views(finished, paths)[name]
+    assert max(map(cell_len, drawn(view, size))) <= size[0]
+    assert json.loads(view.json()) == view.data
+
+
+@pytest.mark.parametrize("name", ["ls", "status", "trials", "best", "story", "summary"])
+def test_ascii_consoles_get_ascii_without_escape_codes(finished, paths, name, ascii_stream: AsciiStream):
+    Console(file=ascii_stream, width=80, no_color=True, _environ={}).print(views(finished, paths)[name])
+    assert "\x1b" not in ascii_stream.text()
+
+
+def test_state_words(spec):
+    study = Play(spec)
+    assert state_word(study.machine, live=False) == "resumable"
+    study.begin()
+    study.step()
+    assert state_word(study.machine, live=True) == "running"
+    assert state_word(study.machine, live=False) == "resumable"
+    study.handle(ev.StopRequested(time=study.now, reason="SIGINT"))
+    study.report(0)
+    assert state_word(study.machine, live=False) == "interrupted"
+    study.begin()
+    assert state_word(study.to_the_end().machine, live=False) == "complete"
+
+
+def test_status_tells_where_the_study_stands(finished, paths):
+    data = status(finished, paths).data
+    counts = {state.value: count for state, count in finished.counts().items()}
+    assert data["trials"] == counts
+    assert data["state"] == "complete"
+    assert data["budget"]["trials"] == {"limit": 12, "used": 12, "left": 0}
+    assert data["best"]["trial"] == finished.best.number
+    first, *_, last = data["rungs"]
+    assert first["t"] == 1
+    assert first["reached"] == first["advanced"] + first["stopped"]
+    assert last["t"] == 9
+    (failure,) = data["failures"]
+    assert failure["reason"] == "ValueError: no [bold]luck[/bold] ✗"
+    assert len(failure["trials"]) == counts["failed"]
+    assert failure["log"] == str(paths.trial(failure["trials"][0]).attempt_log(1))
+    text = "\n".join(drawn(status(finished, paths)))
+    assert "12 of 12, 0 left" in text
+    assert "[bold]luck[/bold]" in text
+
+
+def test_status_knows_time_gpu_hours_and_the_dashboard(paths):
+    play = Play(new_spec(budget=Budget(time="10m", gpu_hours=1)))
+    play.begin(dashboard="http://127.0.0.1:8265")
+    for _ in range(20):
+        play.step()
+    data = status(play.machine, paths, live=True).data
+    assert data["budget"]["time_s"]["left"] == 600 - play.machine.elapsed_s
+    seconds = sum(trial.duration_s for trial in play.machine.trials.values())
+    assert data["budget"]["gpu_hours"]["used"] == pytest.approx(seconds * 0.25 / 3600)
+    assert data["dashboard"] == "http://127.0.0.1:8265"
+    assert data["slots"] == 3
+
+
+def test_trials_are_sorted_by_any_column_with_the_objective_best_first(finished):
+    values = [row["value"] for row in trials_table(finished, sort="val_loss").data]
+    known = [value for value in values if value is not None]
+    assert known == sorted(known)
+    assert values[: len(known)] == known
+    rates = [row["params"]["lr"] for row in trials_table(finished, sort="-lr").data]
+    assert rates == sorted(rates, reverse=True)
+    mixed = [row["params"]["mixed"] for row in trials_table(finished, sort="mixed").data]
+    assert mixed == sorted(mixed, key=[1, "a", None].index)
+
+
+def test_a_maximized_objective_is_sorted_highest_first():
+    play = Play(new_spec(metric=Metric(name="accuracy", goal="maximize"))).to_the_end()
+    values = [row["value"] for row in trials_table(play.machine, sort="accuracy").data]
+    assert values == sorted(values, reverse=True)
+    turned = [row["value"] for row in trials_table(play.machine, sort="-value").data]
+    assert turned == sorted(values)
+
+
+def test_filters_are_combined(finished):
+    rows = trials_table(finished, filters=["state=stopped and lr<1e-2", "optimizer = ADAMW"]).data
+    wanted = [
+        trial.number
+        for trial in finished.trials.values()
+        if trial.state.value == "stopped" and trial.config["lr"] < 1e-2 and trial.config["optimizer"] == "adamw"
+    ]
+    assert [row["trial"] for row in rows] == wanted
+    assert len(trials_table(finished, filters=["epoch>=9"]).data) == finished.counts()[trial_state("complete")]
+    without = trials_table(finished, filters=["mixed=null"]).data
+    assert all(row["params"]["mixed"] is None for row in without)
+    others = trials_table(finished, filters=["mixed!=null"]).data
+    assert len(without) + len(others) == 12
+
+
+def trial_state(word: str):
+    from sweep.core.trial import TrialState
+
+    return TrialState(word)
+
+
+def test_an_unknown_column_names_the_nearest(finished):
+    with pytest.raises(InputError, match=r"column 'val_los': unknown\. Did you mean val_loss\?"):
+        trials_table(finished, sort="val_los")
+    with pytest.raises(InputError, match=r"column 'optimiser': unknown\. Did you mean optimizer\?"):
+        trials_table(finished, filters=["optimiser=adamw"])
+    with pytest.raises(InputError, match=r"column 'zzzzzz': unknown\. There are: lr, optimizer"):
+        trials_csv(finished, columns=["zzzzzz"])
+
+
+def test_a_filter_that_cannot_be_read_states_the_rule(finished):
+    with pytest.raises(InputError, match=r"filter 'val_loss': expected COLUMN, one of = != < <= > >=, and a value"):
+        trials_table(finished, filters=["val_loss"])
+    with pytest.raises(InputError, match=r"filter 'lr<small': expected a number after <, got 'small'"):
+        trials_table(finished, filters=["lr<small"])
+
+
+def test_chosen_columns_are_those_of_the_data_the_table_and_the_csv(finished):
+    columns = ["trial", "accuracy", "lr"]
+    view = trials_table(finished, columns=columns)
+    assert list(view.data[0]) == columns
+    assert drawn(view)[0].split() == columns
+    rows = list(csv.DictReader(io.StringIO(trials_csv(finished, columns=columns))))
+    assert float(rows[3]["lr"]) == finished.trials[3].config["lr"]
+    everything = next(csv.reader(io.StringIO(trials_csv(finished))))
+    assert {"val_loss", "accuracy", "lr", "optimizer", "mixed", "width", "reason"} <= set(everything)
+
+
+def test_a_metric_and_a_parameter_of_one_name_stay_apart():
+    spec = new_spec(parameters={"lr": FloatRange(min=0, max=1), "accuracy": FloatRange(min=0, max=1)})
+    play = Play(spec)
+    play._config = lambda: {"lr": 0.5, "accuracy": 0.25}
+    study = play.to_the_end().machine
+    row = next(csv.DictReader(io.StringIO(trials_csv(study))))
+    assert row["param.accuracy"] == "0.25"
+    assert row["accuracy"] != "0.25"
+
+
+def test_nan_is_null_in_json(paths):
+    play = Play(new_spec(scheduler=Scheduler(max_t=9, type="none")), slots=1)
+    play.begin()
+    play.step()
+    play.report(0, float("nan"))
+    report = trial_story(play.machine, paths, 0).data["reports"][0]
+    assert report["metrics"]["val_loss"] is None
+    assert "NaN" not in trial_story(play.machine, paths, 0).json()
+
+
+def test_best_tells_config_curve_and_the_checkpoint_that_is_there(finished, paths):
+    trial = finished.best
+    assert best(finished, paths).data["checkpoint"] is None
+    place = paths.root / trial.best(finished.metric, with_checkpoint=True).checkpoint
+    checkpoints.write(place, lambda beside: (beside / "state.json").write_text("{}"), {})
+    data = best(finished, paths).data
+    assert data["checkpoint"] == str(place)
+    assert data["config"] == trial.config
+    assert data["value"] == trial.value(finished.metric)
+    assert [point["t"] for point in data["curve"]] == [report.t for report in trial.reports]
+
+
+def test_best_before_any_value_says_so(spec, paths):
+    view = best(StudyMachine(spec), paths)
+    assert view.data["trial"] is None
+    assert drawn(view) == ["toy: no trial has reported a finite val_loss yet."]
+
+
+def test_a_trials_story_has_attempts_and_reasons(finished, paths):
+    failed = next(trial for trial in finished.trials.values() if trial.state.value == "failed")
+    data = trial_story(finished, paths, failed.number).data
+    assert data["attempts"][0]["outcome"] == "failed"
+    assert data["attempts"][0]["log"] == str(paths.trial(failed.number).attempt_log(1))
+    stopped = next(trial for trial in finished.trials.values() if trial.state.value == "stopped")
+    text = " ".join("\n".join(drawn(trial_story(finished, paths, stopped.number), (120, 40))).split())
+    assert stopped.reason in text
+    assert "stop" in text
+
+
+def test_no_such_trial(finished, spec, paths):
+    with pytest.raises(InputError, match=r"toy has no trial 99\. Its trials are 0 to 11\."):
+        trial_story(finished, paths, 99)
+    with pytest.raises(InputError, match=r"toy has no trial 0\. It has none yet\."):
+        trial_story(StudyMachine(spec), paths, 0)
+
+
+def test_summary_tells_what_won_what_it_took_and_what_next(finished, paths):
+    finished.handle(
+        ev.Promoted(
+            time=0, trial=finished.best.number, model="toy", version=7, alias="champion", path="registry/toy/v7"
+        )
+    )
+    view = summary(finished, paths)
+    steps = sum(trial.t for trial in finished.trials.values())
+    assert view.data["spent"] == {"unit": "epoch", "steps": steps, "full": 108, "ratio": steps / 108}
+    text = " ".join("\n".join(drawn(view, (120, 40))).split())
+    assert f"{steps} of the 108 epochs that full runs would take" in text
+    assert "toy v7 (champion): registry/toy/v7" in text
+    assert "optimizer" in text
+    assert view.data["next"] == [
+        f"sweep logs toy {status(finished, paths).data['failures'][0]['trials'][0]}",
+        "sweep trials toy",
+        "sweep best toy",
+        f"tensorboard --logdir {paths.trials}",
+        "sweep models show toy",
+    ]
+
+
+def test_summary_of_an_interrupted_study_says_how_to_go_on(spec):
+    from sweep.store.paths import StudyPaths
+
+    view = summary(StudyMachine(spec), StudyPaths(Path("my studies/toy")))
+    assert view.data["next"][0] == "sweep resume toy"
+    assert "tensorboard --logdir 'my studies/toy/trials'" in view.data["next"]
+    assert "No trial reported a finite val_loss." in drawn(view)[0]
