@@ -143,6 +143,11 @@ def test_a_metric_that_is_only_a_name_is_completed():
     ]
 
 
+def test_a_section_whose_key_has_another_name_is_not_missing():
+    text = re.sub("metric.*\n", "", MINIMAL)
+    assert only(text + "mode: max\n").endswith("Write: metric: {name: val_loss, goal: maximize}")
+
+
 def test_a_file_of_another_tool_asks_for_nothing_twice():
     text = "program: train.py\nmethod: bayes\nmetric: {name: loss, goal: minimize}\nhyperparameters: {lr: {min: 0, max: 1}}\n"
     assert len(problems(text)) == 3

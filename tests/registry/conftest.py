@@ -93,7 +93,8 @@ def python() -> Callable[..., subprocess.CompletedProcess[bytes]]:
 
     def run(*arguments: str, cwd: Path = ROOT, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
         command = [sys.executable, *arguments]
-        env = {**os.environ, "PYTHONPATH": str(ROOT)}
+        # One thread, so that a process of ours may fork after it imported torch.
+        env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
         done = subprocess.run(command, cwd=cwd, input=stdin, capture_output=True, check=False, env=env, timeout=60)
         assert done.returncode == 0, done.stderr.decode()
         return done

@@ -45,6 +45,7 @@ def log(tmp_path):
         ({1: "stop"}, ("stopped", 1)),
         ({1: "finish"}, ("returned", 1)),
         ({2: "stop"}, ("stopped", 2)),
+        ({1: "pause"}, ("interrupted", 1)),
     ],
 )
 def test_the_decision_becomes_the_outcome(placement, scripted, script, answers, expected):

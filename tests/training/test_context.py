@@ -261,7 +261,7 @@ def test_state_bundles_state_dicts_and_plain_values(make):
 
 
 def one_step(ctx, factor=1.0, **options):
-    weight = torch.nn.Parameter(torch.tensor([2.0]))
+    weight = torch.nn.Parameter(torch.full_like(torch.as_tensor([1.0]) * factor, 2.0))
     optimizer = torch.optim.SGD([weight], lr=0.5)
     ctx.backward_and_step((weight * factor).sum(), optimizer, **options)
     return weight, optimizer
@@ -276,8 +276,8 @@ def test_a_step_moves_and_clears(make):
 
 def test_a_step_clips(make):
     ctx, _ = make()
-    weight, _ = one_step(ctx, 300.0, clip_norm=1.0)
-    assert weight.item() == pytest.approx(1.5, abs=1e-5)
+    weight, _ = one_step(ctx, torch.tensor([300.0, 400.0]), clip_norm=1.0)
+    assert weight.tolist() == pytest.approx([2 - 0.5 * 0.6, 2 - 0.5 * 0.8], abs=1e-5)
 
 
 @pytest.mark.parametrize(("factor", "word"), [(math.nan, "nan"), (math.inf, "inf")])

@@ -354,6 +354,7 @@ def test_a_crop_moves_the_whole_image_and_fills_with_black(shape):
     assert torch.equal(moved.sum(dim=(2, 3)), images.sum(dim=(2, 3)))  # each channel kept its one pixel
     _, rows, columns = (moved[:, 0] == 1).nonzero().unbind(1)
     assert len(rows) == shape[0]
+    assert (rows != columns).any()  # drawn apart
     for places in (rows, columns):
         assert {int(place) - size // 2 for place in places} == set(range(-most, most + 1))
 

@@ -1,0 +1,181 @@
+"""Ask and tell by Optuna: what is proposed, and what Optuna learns."""
+
+import math
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from sweep.core.spec import Budget, Choice, Constant, FloatRange, IntRange, Metric, Scheduler, Search, StudySpec
+from sweep.core.space import contains
+from sweep.core.study import StudyMachine
+from sweep.samplers.optuna_journal import OptunaJournal
+from sweep.samplers.optuna_sampler import OptunaSampler
+from sweep.samplers.teaching import teach
+
+PARAMETERS = {
+    "lr": FloatRange(min=1e-5, max=1e-1, log=True),
+    "width": IntRange(min=8, max=64, step=8),
+    "dropout": FloatRange(min=0.0, max=0.5, step=0.1),
+    "act": Choice(values=["relu", "gelu", None, 3]),
+    "data": Constant(value="digits"),
+}
+
+
+def spec(algorithm="tpe", seed=0, goal="minimize", **search):
+    return StudySpec(
+        name="s",
+        entrypoint="m:f",
+        metric=Metric(name="loss", goal=goal),
+        parameters=PARAMETERS,
+        search=Search(algorithm=algorithm, seed=seed, **search),
+        scheduler=Scheduler(max_t=9),
+        budget=Budget(trials=20),
+    )
+
+
+def loss(config):
+    return (math.log10(config["lr"]) + 3) ** 2 + config["width"] / 64
+
+
+def play(sampler, numbers):
+    configs = []
+    for number in numbers:
+        config = sampler.ask(number)
+        configs.append(config)
+        sampler.report(number, 1, loss(config) + 1)
+        if number % 3 == 2:
+            sampler.tell(number, "stopped", loss(config) + 1)
+        else:
+            sampler.tell(number, "complete", loss(config))
+    return configs
+
+
+@pytest.mark.parametrize("algorithm", ["tpe", "random", "auto"])
+def test_proposals_lie_in_the_space_with_constants_filled_in(algorithm):
+    for config in play(OptunaSampler(spec(algorithm)), range(25)):
+        assert contains(PARAMETERS, config) == []
+        assert list(config) == list(PARAMETERS)
+        assert config["data"] == "digits"
+
+
+@pytest.mark.parametrize("algorithm", ["tpe", "random"])
+def test_same_seed_gives_the_same_trials_and_another_seed_others(algorithm):
+    assert play(OptunaSampler(spec(algorithm)), range(15)) == play(OptunaSampler(spec(algorithm)), range(15))
+    assert play(OptunaSampler(spec(algorithm)), range(15)) != play(OptunaSampler(spec(algorithm, seed=1)), range(15))
+
+
+@pytest.mark.parametrize("algorithm", ["tpe", "random"])
+def test_resumed_study_proposes_what_it_would_have_without_the_break(algorithm):
+    whole = play(OptunaSampler(spec(algorithm)), range(20))
+    resumed = OptunaSampler(spec(algorithm))
+    for number, config in enumerate(whole[:13]):
+        resumed.add(number, config)
+        resumed.report(number, 1, loss(config) + 1)
+        resumed.tell(number, "stopped" if number % 3 == 2 else "complete", loss(config))
+    assert play(resumed, range(13, 20)) == whole[13:]
+
+
+def test_stopped_is_pruned_with_its_values_failed_is_fail_and_the_others_run():
+    sampler = OptunaSampler(spec())
+    for number in range(4):
+        sampler.ask(number)
+    sampler.report(0, 1, 0.5)
+    sampler.report(0, 3, 0.4)
+    sampler.tell(0, "stopped", 0.4)
+    sampler.tell(1, "failed", None)
+    sampler.report(2, 9, 0.1)
+    sampler.tell(2, "complete", 0.1)
+    states = [trial.state for trial in sampler.study.trials]
+    assert states == [TrialState.PRUNED, TrialState.FAIL, TrialState.COMPLETE, TrialState.RUNNING]
+    assert sampler.study.trials[0].intermediate_values == {1: 0.5, 3: 0.4}
+
+
+def test_nan_is_never_told():
+    sampler = OptunaSampler(spec())
+    sampler.ask(0)
+    sampler.report(0, 1, math.nan)
+    sampler.tell(0, "failed", None)
+    assert sampler.study.trials[0].intermediate_values == {}
+
+
+def test_points_to_evaluate_come_first_and_gaps_are_proposed():
+    points = [{"lr": 0.01, "width": 16, "dropout": 0.2, "act": None}, {"lr": 0.02}]
+    sampler = OptunaSampler(spec(points_to_evaluate=points))
+    first, second = sampler.ask(0), sampler.ask(1)
+    assert first == {**points[0], "data": "digits"}
+    assert second["lr"] == 0.02
+    assert contains(PARAMETERS, second) == []
+
+
+def test_tpe_learns():
+    """Its late proposals are better than its early, random ones; a random search's aren't by as much."""
+    configs = play(OptunaSampler(spec()), range(60))
+    early = sorted(map(loss, configs[:10]))[5]
+    late = sorted(map(loss, configs[40:]))[10]
+    assert late < early / 2
+
+
+def test_running_trials_count_for_tpe():
+    """Without a liar eight proposals at once, from the same knowledge, would crowd around one point."""
+    sampler = OptunaSampler(spec())
+    play(sampler, range(20))
+    proposals = [sampler.ask(20 + number) for number in range(8)]
+    assert len({config["lr"] for config in proposals}) == 8
+
+
+def journal_trials(path):
+    storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(path)))
+    return optuna.load_study(study_name="s", storage=storage)
+
+
+def test_journal_opens_in_optuna_with_the_same_numbers_states_and_values(tmp_path):
+    path = tmp_path / "optuna.log"
+    sampler, journal = OptunaSampler(spec(goal="maximize")), OptunaJournal(path, spec(goal="maximize"))
+    for number in range(3):
+        journal.add(number, sampler.ask(number))
+    journal.report(1, 1, 0.5)
+    journal.tell(1, "stopped", 0.5)
+    journal.report(0, 9, 0.9)
+    journal.tell(0, "complete", 0.9)
+    journal.close()
+    study = journal_trials(path)
+    assert study.direction == optuna.study.StudyDirection.MAXIMIZE
+    assert [trial.state for trial in study.trials] == [TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING]
+    assert study.trials[1].intermediate_values == {1: 0.5}
+    assert study.best_value == 0.9
+    assert study.trials[0].params == sampler.study.trials[0].params
+
+
+def test_journal_is_written_anew_even_past_a_dead_writers_lock(tmp_path):
+    path = tmp_path / "optuna.log"
+    path.write_text("torn")
+    (tmp_path / "optuna.log.lock").symlink_to(path)
+    journal = OptunaJournal(path, spec())
+    journal.add(0, {"lr": 0.1, "width": 8, "dropout": 0.0, "act": "relu", "data": "digits"})
+    journal.close()
+    assert len(journal_trials(path).trials) == 1
+
+
+def test_resume_teaches_all_that_is_known(tmp_path):
+    from sweep.core import events as ev
+
+    machine = StudyMachine(spec())
+    sampler = OptunaSampler(spec())
+    config = sampler.ask(0)
+    for event in [
+        ev.RunStarted(time=1, executor="x", slots=1),
+        ev.TrialCreated(time=2, trial=0, config=config),
+        ev.AttemptStarted(time=3, trial=0, attempt=1),
+        ev.Reported(time=4, trial=0, attempt=1, metrics={"epoch": 1, "loss": 0.5}),
+        ev.Reported(time=5, trial=0, attempt=1, metrics={"epoch": 2, "loss": math.nan}),
+        ev.Reported(time=6, trial=0, attempt=1, metrics={"epoch": 9, "loss": 0.3}),
+        ev.AttemptEnded(time=7, trial=0, attempt=1, outcome="returned"),
+        ev.TrialCreated(time=8, trial=1, config=config),
+    ]:
+        machine.handle(event)
+    again = OptunaSampler(spec())
+    teach(machine, [again])
+    assert [trial.state for trial in again.study.trials] == [TrialState.COMPLETE, TrialState.RUNNING]
+    assert again.study.trials[0].intermediate_values == {1: 0.5, 9: 0.3}
+    assert again.study.trials[0].value == 0.3
