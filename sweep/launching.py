@@ -15,8 +15,8 @@ from typing import Any
 
 import sweep
 from sweep.core.protocols import Capacity, Executor
-from sweep.core.support import unsupported
 from sweep.core.spec import StudySpec
+from sweep.core.support import unsupported
 from sweep.driver import Driver, Watcher
 from sweep.errors import InputError, SpecError
 from sweep.promoting import promote_study, registry_of

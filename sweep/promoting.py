@@ -12,7 +12,7 @@ from sweep.core.seeds import derive
 from sweep.core.spec import Promote
 from sweep.core.trial import Report, Trial
 from sweep.errors import CheckpointError, InputError, StudyError
-from sweep.registry import Version, environment_facts, if_better, meets_minimum
+from sweep.registry import Aliases, ModelFolder, environment_facts, if_better, meets_minimum
 from sweep.registry import promote as promote_source
 from sweep.registry.promotion import Source
 from sweep.store import checkpoints
@@ -114,8 +114,6 @@ def _promote(
 
 def _is_promoted(stored: StoredStudy, registry: Path, model: str, alias: str, candidate: Candidate) -> bool:
     """Whether the alias points to this very checkpoint: an earlier, interrupted promotion got that far."""
-    from sweep.registry import Aliases, ModelFolder
-
     folder = ModelFolder(registry / model)
     name = Aliases(folder).current().get(alias)
     if name is None or not (folder.root / name).is_dir():

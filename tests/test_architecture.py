@@ -1,4 +1,4 @@
-"""The architecture of docs/architecture.md, held true: imports only point down, and heavy libraries stay in their folders."""
+"""docs/architecture.md, held true: imports only point down, and heavy libraries stay in their folders."""
 
 import ast
 import re

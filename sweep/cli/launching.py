@@ -132,10 +132,11 @@ def _validated(path: Path, overrides: list[str] | None) -> dict[str, Any]:
 
 
 def _load(path: Path, overrides: list[str] | None, *, name: str | None = None, trials: int | None = None) -> StudySpec:
+    from sweep.core.flow import flow
     from sweep.store.spec_file import read_spec
 
     changes = list(overrides or [])
-    changes += [f"name={name}"] if name else []
+    changes += [f"name={flow(name)}"] if name else []
     changes += [f"budget.trials={trials}"] if trials else []
     return read_spec(path, changes)
 

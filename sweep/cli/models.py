@@ -127,10 +127,10 @@ def alias(
     """Point an alias to a version, or show who pointed where and when."""
     import getpass
 
-    from sweep.registry import Aliases, check_alias_name, resolve
+    from sweep.registry import Aliases, check_alias_name, model_folder, resolve
 
     version = resolve(registry, name)
-    aliases = Aliases(version.folder)
+    aliases = Aliases(model_folder(registry, version.model))
     if alias is not None:
         check_alias_name(alias)
         aliases.point(alias, version.number, getpass.getuser())

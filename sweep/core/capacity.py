@@ -34,7 +34,8 @@ def grant(resources: Resources, nodes: Sequence[Node]) -> tuple[int, float, tupl
         share = 0.0
     if share > most:
         raise ResourceError(
-            f"resources.gpu: a trial asks for {share:g} GPUs, and no node has more than {most:g}. Lower it, or add a node."
+            f"resources.gpu: a trial asks for {share:g} GPUs, and no node has more than {most:g}. "
+            "Lower it, or add a node."
         )
     slots = sum(_fit(node, resources.cpu, share) for node in nodes)
     if not slots:

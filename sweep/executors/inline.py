@@ -37,7 +37,7 @@ class InlineExecutor:
         channel = _Direct(director, placement)
         try:
             outcome = self._run_attempt(placement, channel)
-        except Exception:  # whatever a training function raises is the trial's failure, not ours
+        except Exception:  # noqa: BLE001 - whatever a training function raises is the trial's failure, not ours
             if channel.defect is not None:
                 raise channel.defect from None
             director.ended(placement, "failed", traceback.format_exc())

@@ -1,8 +1,8 @@
 """Runs attempts as Ray Tune trials, through Tune's public plug-in points.
 
 A Searcher hands out the next placement, a TrialScheduler returns the study's decision, a Stopper ends the run, and a
-class Trainable runs the training function in a thread of its actor. To Tune each attempt is simple: it runs, and maybe it
-is stopped. Retries, resumes and second attempts are new Tune trials, so Tune's own snapshots are nobody's truth.
+class Trainable runs the training function in a thread of its actor. To Tune each attempt is simple: it runs, and maybe
+it is stopped. Retries, resumes and second attempts are new Tune trials, so Tune's own snapshots are nobody's truth.
 """
 
 from __future__ import annotations

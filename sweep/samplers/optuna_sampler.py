@@ -18,6 +18,7 @@ from optuna.trial import TrialState
 
 from sweep.core.seeds import derive
 from sweep.core.spec import Choice, Constant, FloatRange, IntRange, Parameter, StudySpec
+from sweep.core.values import steps_in
 from sweep.errors import InputError
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -32,13 +33,21 @@ def distribution(parameter: Parameter) -> BaseDistribution | None:
     """Optuna's form of a parameter; None for a constant."""
     match parameter:
         case FloatRange():
-            return FloatDistribution(parameter.min, parameter.max, log=parameter.log, step=parameter.step)
+            return FloatDistribution(parameter.min, _last_step(parameter), log=parameter.log, step=parameter.step)
         case IntRange():
-            return IntDistribution(parameter.min, parameter.max, log=parameter.log, step=parameter.step or 1)
+            high = int(_last_step(parameter))
+            return IntDistribution(parameter.min, high, log=parameter.log, step=parameter.step or 1)
         case Choice():
             return CategoricalDistribution(parameter.values)
         case Constant():
             return None
+
+
+def _last_step(parameter: FloatRange | IntRange) -> float:
+    """The highest value that the steps reach; Optuna warns of an upper end that they miss."""
+    if parameter.step is None:
+        return parameter.max
+    return parameter.min + steps_in(parameter) * parameter.step
 
 
 def to_optuna(parameters: Mapping[str, Parameter], config: Mapping[str, Any]) -> dict[str, Any]:

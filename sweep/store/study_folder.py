@@ -49,7 +49,7 @@ def create(storage: Path, spec: StudySpec, *, base_dir: Path, now: float, versio
     )
     try:
         beside.root.mkdir(parents=True)
-        beside.spec.write_text(resolved_yaml(spec))
+        beside.spec.write_text(resolved_yaml(spec), encoding="utf-8")
         log = events.EventLog(beside.events)
         log.append(created)
         log.close()
@@ -93,7 +93,7 @@ def read(paths: StudyPaths) -> StoredStudy:
     history = list(events.read(paths.events))
     if not history or not isinstance(history[0], StudyCreated):
         raise StudyError(f"{paths.events}: the first line must tell of the study's creation. The log is damaged.")
-    spec = load(paths.spec.read_text(), source=str(paths.spec))
+    spec = load(paths.spec.read_text(encoding="utf-8"), source=str(paths.spec))
     if spec_sha256(spec) != history[0].spec_sha256:
         raise StudyError(
             f"{paths.spec}: changed since the study was made from it (its SHA-256 differs from the log's first line). "

@@ -31,7 +31,7 @@ class StopTrial(BaseException):
     Like GeneratorExit it is no Exception, so that a training function's `except Exception` lets it pass.
 
     Attributes:
-        decision: the driver's answer, "stop" or "finish", with its reason.
+        decision: the driver's answer, "stop", "finish" or "pause", with its reason.
     """
 
     def __init__(self, decision: Decision) -> None:

@@ -17,7 +17,9 @@ FUNCTIONS = Path(__file__).with_name("functions.py")
 class ScriptedDirector:
     """Hands out placements, decides by a rule, and writes down all that it is told."""
 
-    def __init__(self, placements, decide=lambda placement, metrics: "advance", *, end_after=None, fail_on_report=False):
+    def __init__(
+        self, placements, decide=lambda placement, metrics: "advance", *, end_after=None, fail_on_report=False
+    ):
         self.waiting = list(placements)
         self.decide = decide
         self.end_after = end_after

@@ -35,5 +35,5 @@ def test_more_gpus_than_any_node_has_is_refused():
 
 
 def test_more_cores_than_any_node_has_is_refused():
-    with pytest.raises(ResourceError, match="a trial asks for 16 cores .* the largest has 8 cores"):
+    with pytest.raises(ResourceError, match=r"a trial asks for 16 cores .* the largest has 8 cores"):
         grant(Resources(cpu=16), [Node("a", 8, 0)])

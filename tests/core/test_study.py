@@ -298,7 +298,9 @@ def test_any_history_is_legal_loses_no_trial_and_replays_to_the_same_commands(st
         over = bool(machine.ended) or (run.commands and isinstance(run.commands[-1], core.EndRun))
         moves = ["kill"]
         if not over:
-            moves += ["interrupt"] + ["start"] * (3 if run.starts else 0) + ["report", "report", "end"] * (2 if live else 0)
+            moves += (
+                ["interrupt"] + ["start"] * (3 if run.starts else 0) + ["report", "report", "end"] * (2 if live else 0)
+            )
         move = data.draw(st.sampled_from(moves))
         if move == "start":
             trial, attempt = run.start()

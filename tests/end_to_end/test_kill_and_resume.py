@@ -102,7 +102,12 @@ class Study:
 
     def run(self, *arguments):
         return subprocess.run(
-            self.command(*arguments), cwd=self.folder, env=self.environment(), capture_output=True, text=True, check=True
+            self.command(*arguments),
+            cwd=self.folder,
+            env=self.environment(),
+            capture_output=True,
+            text=True,
+            check=True,
         ).stdout
 
 

@@ -38,7 +38,12 @@ def test_curve_is_summed_up_without_its_infinite_part(text):
 
 
 def test_best_follows_the_goal(registry, source):
-    curve = [{"acc": 0.9, "epoch": 1.0}, {"acc": 0.5, "epoch": 2.0}, {"other": 1.0}]
+    curve = [
+        {"acc": float("inf"), "epoch": 0.0},
+        {"acc": 0.9, "epoch": 1.0},
+        {"acc": 0.5, "epoch": 2.0},
+        {"other": 1.0},
+    ]
     version = promote(registry, "vit", replace(source, metric="acc", goal="maximize", curve=curve), alias=None)
     assert "| best | 0.9 at epoch 1 |" in version.card.read_text()
 

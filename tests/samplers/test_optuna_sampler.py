@@ -6,8 +6,8 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from sweep.core.spec import Budget, Choice, Constant, FloatRange, IntRange, Metric, Scheduler, Search, StudySpec
 from sweep.core.space import contains
+from sweep.core.spec import Budget, Choice, Constant, FloatRange, IntRange, Metric, Scheduler, Search, StudySpec
 from sweep.core.study import StudyMachine
 from sweep.samplers.optuna_journal import OptunaJournal
 from sweep.samplers.optuna_sampler import OptunaSampler
@@ -15,8 +15,8 @@ from sweep.samplers.teaching import teach
 
 PARAMETERS = {
     "lr": FloatRange(min=1e-5, max=1e-1, log=True),
-    "width": IntRange(min=8, max=64, step=8),
-    "dropout": FloatRange(min=0.0, max=0.5, step=0.1),
+    "width": IntRange(min=8, max=66, step=8),
+    "dropout": FloatRange(min=0.0, max=0.5, step=0.2),
     "act": Choice(values=["relu", "gelu", None, 3]),
     "data": Constant(value="digits"),
 }

@@ -1,10 +1,10 @@
 """ASHA in its stopping form: a trial that reaches a rung goes on only among the best 1/reduction_factor there.
 
-Losers stop at once and nobody waits. (Li et al. 2020, "A System for Massively Parallel Hyperparameter Tuning", arXiv
-1810.05934, describes the form that pauses and promotes; the stopping form is the one of Ray Tune and Syne Tune.) Where we
-differ from theirs: each rung judges a trial once, by the first report at or past it; a report that passes several rungs is
-judged at the highest alone, as its value would be unfair to the peers of the lower ones; NaN and missing values never go
-on; the bracket comes from the study's seed.
+Losers stop at once and nobody waits. (Li et al. 2020, "A System for Massively Parallel Hyperparameter Tuning",
+arXiv 1810.05934, describes the form that pauses and promotes; the stopping form is the one of Ray Tune and Syne Tune.)
+Where we differ from theirs: each rung judges a trial once, by the first report at or past it; a report that passes
+several rungs is judged at the highest alone, as its value would be unfair to the peers of the lower ones; NaN and
+missing values never go on; the bracket comes from the study's seed.
 """
 
 from __future__ import annotations
