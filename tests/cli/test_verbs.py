@@ -51,8 +51,8 @@ def test_ls_status_trials_best_are_json_for_programs(study, sweep):
     trials = json.loads(sweep("trials", "toy", "--json").out)
     assert [trial["trial"] for trial in trials] == [0, 1, 2, 3]
     best = json.loads(sweep("best", "toy", "--json").out)
-    lowest = min((trial for trial in trials if trial["loss"] is not None), key=lambda trial: trial["loss"])
-    assert best["trial"] == lowest["trial"]
+    lowest = min(trials, key=lambda trial: trial["value"])
+    assert (best["trial"], best["value"]) == (lowest["trial"], lowest["value"])
 
 
 @pytest.mark.parametrize(
