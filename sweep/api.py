@@ -109,12 +109,17 @@ def _row(trial: Trial, metric: Any) -> dict[str, Any]:
     return {
         "trial": trial.number,
         "state": trial.state.value,
+        # Of a parameter and a metric of one name, the parameter has the plain one.
+        **{_metric_column(name, trial): value for name, value in (report.metrics if report else {}).items()},
         **trial.config,
-        **(report.metrics if report else {}),
         "attempts": len(trial.attempts),
         "seconds": trial.duration_s,
         "reason": trial.reason,
     }
+
+
+def _metric_column(name: str, trial: Trial) -> str:
+    return f"metric.{name}" if name in trial.config else name
 
 
 def launch(

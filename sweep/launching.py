@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import threading
 import time
@@ -11,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sweep
 from sweep.core.protocols import Capacity, Executor
@@ -26,6 +27,9 @@ from sweep.store.events import EventLog
 from sweep.store.paths import StudyPaths, study_paths
 from sweep.store.study_folder import StoredStudy
 from sweep.training.entrypoints import check as check_entrypoint
+
+if TYPE_CHECKING:
+    from sweep.samplers.optuna_journal import OptunaJournal
 
 EXECUTORS = ("tune", "inline")
 """Names for `--executor`; the first is the default."""
@@ -61,14 +65,21 @@ def check(spec: StudySpec, base_dir: Path, *, source: str = "") -> str:
     """
     refusals = unsupported(spec)
     if refusals:
-        raise SpecError([f"{source or spec.name}: {line}" for line in refusals])
+        raise SpecError(refusals)
     if spec.entrypoint is None:
         raise InputError(f"{source or spec.name}: entrypoint: missing.")
     entrypoint = check_entrypoint(spec.entrypoint, base_dir, _working_dir(spec, base_dir))
-    study_folder.check_storage(base_dir / spec.storage)
+    study_folder.check_storage(storage_of(spec, base_dir))
     if spec.promote is not None:
         check_writable(registry_of(spec.promote, base_dir), spec.promote.model)
     return entrypoint
+
+
+def storage_of(spec: StudySpec, base_dir: Path) -> Path:
+    """The folder that holds the study: the file's; SWEEP_STORAGE when the file leaves the default."""
+    usual = StudySpec.model_fields["storage"].default
+    named = os.environ.get("SWEEP_STORAGE", spec.storage) if spec.storage == usual else spec.storage
+    return base_dir / named
 
 
 def _working_dir(spec: StudySpec, base_dir: Path) -> Path:
@@ -92,17 +103,17 @@ def launch(
     base_dir = (base_dir or Path.cwd()).resolve()
     options = options or Options()
     entrypoint = check(spec, base_dir, source=source)
-    storage = base_dir / spec.storage
+    storage = storage_of(spec, base_dir)
     paths = study_paths(storage, spec.name)
     if paths.events.is_file():
-        stored = study_folder.read(paths)
-        study_folder.check_same(stored, spec)
+        study_folder.check_same(study_folder.read(paths), spec)
         return resume(paths, options=options)
     executor = _executor(spec, paths, options)
     try:
         capacity = executor.open()
         study_folder.create(storage, spec, base_dir=base_dir, now=time.time(), version=sweep.__version__)
-        return _run(paths, executor, capacity, entrypoint, options)
+        with study_folder.held(paths):
+            return _run(paths, executor, capacity, entrypoint, options)
     finally:
         executor.close()
 
@@ -114,20 +125,19 @@ def resume(paths: StudyPaths, *, options: Options | None = None) -> StoredStudy:
         InputError: it can't go on; nothing was started.
     """
     options = options or Options()
-    stored = study_folder.read(paths)
-    base_dir = Path(stored.created.base_dir)
-    if stored.machine.ended is not None and stored.machine.ended.complete:
-        options.say(f"{stored.spec.name} is complete: {stored.machine.ended.reason}.")
-        with study_folder.held(paths):
+    with study_folder.held(paths):
+        stored = study_folder.read(paths)
+        if stored.machine.ended is not None and stored.machine.ended.complete:
+            options.say(f"{stored.spec.name} is complete: {stored.machine.ended.reason}.")
             _promote(paths, options)
-        return study_folder.read(paths)
-    entrypoint = check(stored.spec, base_dir, source=str(paths.spec))
-    options.say(f"{stored.spec.name}: going on after {len(stored.machine.trials)} trials.")
-    executor = _executor(stored.spec, paths, options)
-    try:
-        return _run(paths, executor, executor.open(), entrypoint, options)
-    finally:
-        executor.close()
+            return study_folder.read(paths)
+        entrypoint = check(stored.spec, Path(stored.created.base_dir), source=str(paths.spec))
+        options.say(f"{stored.spec.name}: going on after {len(stored.machine.trials)} trials.")
+        executor = _executor(stored.spec, paths, options)
+        try:
+            return _run(paths, executor, executor.open(), entrypoint, options)
+        finally:
+            executor.close()
 
 
 def _executor(spec: StudySpec, paths: StudyPaths, options: Options) -> Executor:
@@ -141,52 +151,64 @@ def _executor(spec: StudySpec, paths: StudyPaths, options: Options) -> Executor:
         case "tune":
             from sweep.executors.tune_executor import TuneExecutor
 
-            return TuneExecutor(run_attempt, spec.resources, paths.scratch, options.ray)
+            return TuneExecutor(
+                run_attempt, spec.resources, study=spec.name, scratch=paths.scratch, ray_options=options.ray
+            )
         case other:
             raise InputError(f"executor: {other!r} is unknown. Use one of {', '.join(EXECUTORS)}.")
 
 
 def _run(paths: StudyPaths, executor: Executor, capacity: Capacity, entrypoint: str, options: Options) -> StoredStudy:
+    """Drive a study that this process holds to its end, and promote."""
     from sweep.samplers.optuna_journal import OptunaJournal
     from sweep.samplers.optuna_sampler import OptunaSampler
     from sweep.samplers.teaching import teach
     from sweep.watch.tensorboard import TensorBoard
 
-    with study_folder.held(paths):
-        stored = study_folder.read(paths)
-        sampler = OptunaSampler(stored.spec)
-        journal = OptunaJournal(paths.optuna_journal, stored.spec)
-        teach(stored.machine, [sampler, journal])
-        watchers = [TensorBoard(paths), *options.watchers(stored)]
-        log = EventLog(paths.events)
-        driver = Driver(
-            stored.machine,
-            paths=paths,
-            log=log,
-            sampler=sampler,
-            recorders=[journal],
-            watchers=watchers,
-            entrypoint=entrypoint,
-            working_dir=_working_dir(stored.spec, Path(stored.created.base_dir)),
-        )
-        try:
-            with _interruptible(driver, executor):
-                driver.begin(executor.name, capacity)
-                executor.run(driver)
-        except KeyboardInterrupt:
-            driver.abandon("killed by a second Ctrl-C")
-            raise
-        except BaseException as error:
-            driver.abandon(f"the driver failed: {error!r}")
-            raise
-        finally:
-            executor.close()
-            for watcher in watchers:
-                watcher.close()
-            journal.close()
-            log.close()
-        _promote(paths, options)
-        return study_folder.read(paths)
+    for abandoned in paths.abandoned_scratch():
+        shutil.rmtree(abandoned, ignore_errors=True)
+    stored = study_folder.read(paths)
+    sampler = OptunaSampler(stored.spec)
+    journal = OptunaJournal(paths.optuna_journal, stored.spec)
+    teach(stored.machine, [sampler, journal])
+    watchers = [TensorBoard(paths), *options.watchers(stored)]
+    log = EventLog(paths.events)
+    driver = Driver(
+        stored.machine,
+        paths=paths,
+        log=log,
+        sampler=sampler,
+        recorders=[journal],
+        watchers=watchers,
+        entrypoint=entrypoint,
+        working_dir=_working_dir(stored.spec, Path(stored.created.base_dir)),
+    )
+    try:
+        with _interruptible(driver, executor):
+            driver.begin(executor.name, capacity)
+            executor.run(driver)
+    except KeyboardInterrupt:
+        driver.abandon("killed by a second Ctrl-C")
+        raise
+    except BaseException as error:
+        driver.abandon(f"the driver failed: {error!r}")
+        raise
+    finally:
+        executor.close()
+        for watcher in watchers:
+            watcher.close()
+        _close(journal, options)
+        log.close()
+    _promote(paths, options)
+    return study_folder.read(paths)
+
+
+def _close(journal: OptunaJournal, options: Options) -> None:
+    """Finish Optuna's journal; it is a copy, so what goes wrong with it doesn't end a study."""
+    try:
+        journal.close()
+    except OSError as error:
+        options.say(f"Optuna's journal is incomplete ({error}); the study itself isn't. A resume writes it anew.")
 
 
 def _promote(paths: StudyPaths, options: Options) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,8 +33,9 @@ class Candidate:
 
 
 def registry_of(promote: Promote | None, base_dir: Path) -> Path:
-    """The registry folder that a file names, or the default one beside where it was launched."""
-    return base_dir / (promote.registry if promote and promote.registry else DEFAULT_REGISTRY)
+    """The registry folder that a file names; else SWEEP_REGISTRY, or `registry` where the study was launched."""
+    named = promote.registry if promote else None
+    return base_dir / (named or os.environ.get("SWEEP_REGISTRY") or DEFAULT_REGISTRY)
 
 
 def candidates(stored: StoredStudy) -> list[Candidate]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from contextlib import AbstractContextManager, nullcontext, redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
@@ -55,13 +56,13 @@ def launch(
     base_dir = Path.cwd()
     launching.check(loaded, base_dir, source=str(spec))
     if not as_json:
-        _print_plan(loaded)
+        _print_plan(loaded, executor)
         if not yes and sys.stdin.isatty() and sys.stdout.isatty():
             typer.confirm("Start?", default=True, abort=True)
-    _finish(
-        launching.launch(loaded, base_dir=base_dir, options=_options(executor, address, as_json), source=str(spec)),
-        as_json,
-    )
+    options = _options(executor, address, as_json)
+    with _only_events(as_json):
+        stored = launching.launch(loaded, base_dir=base_dir, options=options, source=str(spec))
+    _finish(stored, as_json)
 
 
 def resume(
@@ -76,7 +77,10 @@ def resume(
     from sweep.store import study_folder
 
     paths = study_folder.find(storage, study)
-    _finish(launching.resume(paths, options=_options(executor, address, as_json)), as_json)
+    options = _options(executor, address, as_json)
+    with _only_events(as_json):
+        stored = launching.resume(paths, options=options)
+    _finish(stored, as_json)
 
 
 def preview(spec: SpecFile, overrides: Overrides = None, as_json: AsJson = False) -> None:
@@ -106,9 +110,10 @@ def validate(
         return
     for result in results:
         if not result["problems"]:
-            typer.echo(f"{result['file']}: fine. {result['summary']}")
+            verdict = "right, but this version can't launch it." if result["warnings"] else "fine."
+            typer.echo(f"{result['file']}: {verdict} {result['summary']}")
         for warning in result["warnings"]:
-            typer.echo(f"  {warning}")
+            typer.echo(warning, err=True)
     if problems:
         raise SpecError(problems)
 
@@ -141,7 +146,7 @@ def _load(path: Path, overrides: list[str] | None, *, name: str | None = None, t
     return read_spec(path, changes)
 
 
-def _plan(spec: StudySpec) -> View:
+def _plan(spec: StudySpec, executor: str = "tune") -> View:
     """The plan on this machine; a cluster may offer more slots."""
     import os
 
@@ -151,33 +156,40 @@ def _plan(spec: StudySpec) -> View:
     from sweep.watch.plan import plan_view
 
     here = Node("this machine", float(os.cpu_count() or 1), float(visible_gpus()))
-    slots, _, notes = grant(spec.resources, [here])
-    return plan_view(spec, plan.make(spec, slots=slots), notes)
+    slots, gpu, notes = grant(spec.resources, [here])
+    slots = 1 if executor == "inline" else slots
+    return plan_view(spec, plan.make(spec, slots=slots, gpu=gpu), notes)
 
 
-def _print_plan(spec: StudySpec) -> None:
+def _print_plan(spec: StudySpec, executor: str = "tune") -> None:
     from rich.console import Console
 
-    Console().print(_plan(spec))
+    Console().print(_plan(spec, executor))
 
 
 def _options(executor: str, address: str | None, as_json: bool) -> Options:
     from sweep.launching import Options
 
+    stdout = sys.stdout
     return Options(
         executor=executor,
         ray={"address": address} if address else {},
-        watchers=lambda stored: [_watcher(stored, as_json=as_json)],
+        watchers=lambda stored: [_watcher(stored, as_json=as_json, stream=stdout)],
         say=lambda line: typer.echo(line, err=as_json),
     )
 
 
-def _watcher(stored: StoredStudy, *, as_json: bool) -> Watcher:
+def _only_events(as_json: bool) -> AbstractContextManager[Any]:
+    """With --json, send what training functions print in this process to stderr: stdout is for JSON lines alone."""
+    return redirect_stdout(sys.stderr) if as_json else nullcontext()
+
+
+def _watcher(stored: StoredStudy, *, as_json: bool, stream: TextIO) -> Watcher:
     if as_json:
         from sweep.watch.lines import JsonLines
 
-        return JsonLines(sys.stdout)
-    if sys.stdout.isatty() and not colourless():
+        return JsonLines(stream)
+    if stream.isatty() and not colourless():
         from rich.console import Console
 
         from sweep.core import plan
@@ -186,7 +198,7 @@ def _watcher(stored: StoredStudy, *, as_json: bool) -> Watcher:
         return LiveView(Console(), plan.make(stored.spec, slots=1), paths=stored.paths)
     from sweep.watch.lines import LineLog
 
-    return LineLog(sys.stdout, paths=stored.paths)
+    return LineLog(stream, paths=stored.paths)
 
 
 def _finish(stored: StoredStudy, as_json: bool) -> None:

@@ -28,9 +28,7 @@ def grant(resources: Resources, nodes: Sequence[Node]) -> tuple[int, float, tupl
     notes: tuple[str, ...] = ()
     most = max(node.gpu for node in nodes)
     if share and not most:
-        notes = (
-            f"No GPU in this cluster: trials run on the CPU ({resources.cpu:g} core each, gpu: {share:g} unused).",
-        )
+        notes = (f"No GPU here: trials run on the CPU ({resources.cpu:g} core each, gpu: {share:g} unused).",)
         share = 0.0
     if share > most:
         raise ResourceError(

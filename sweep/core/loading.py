@@ -10,13 +10,14 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from sweep.core.messages import explained
+from sweep.core.names import NAME
 from sweep.core.overrides import apply_overrides
 from sweep.core.parameters import KINDS, Parameter, parameter_fields
 from sweep.core.positions import Mark, Path, Problem
 from sweep.core.refusals import SECTIONS, Refusals, file_keys
 from sweep.core.rules import study_faults
 from sweep.core.section import Section, described
-from sweep.core.spec import NAME, PARAMETER_NAME, PARAMETER_NAME_RULE, Basics, Metric, StudySpec
+from sweep.core.spec import PARAMETER_NAME, PARAMETER_NAME_RULE, Basics, Metric, StudySpec
 from sweep.core.yaml_tree import Node, YamlError, parse, positions_of
 from sweep.errors import SpecError
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from sweep.core.schedulers.asha import ladder
@@ -43,8 +44,14 @@ class Plan:
         return None if self.longest_t is None else self.longest_t * seconds_per_t * self.gpu / 3600
 
 
-def make(spec: StudySpec, *, slots: int) -> Plan:
-    """The plan of a search file on `slots` trials at once."""
+def make(spec: StudySpec, *, slots: int, gpu: float | None = None) -> Plan:
+    """The plan of a search file.
+
+    Args:
+        spec: the search file.
+        slots: trials at once.
+        gpu: the share that a trial gets, where that isn't what the file asks for.
+    """
     scheduler, trials = spec.scheduler, spec.budget.trials
     steps = [] if scheduler.type == "none" else ladder(scheduler)
     counts = _expected(spec, trials or 1, steps)
@@ -53,14 +60,14 @@ def make(spec: StudySpec, *, slots: int) -> Plan:
     for rung in rungs:
         spent += rung.expected_trials * (rung.t - before)
         before = rung.t
-    share = spec.resources.gpu if isinstance(spec.resources.gpu, int | float) else 0
+    asked = spec.resources.gpu if isinstance(spec.resources.gpu, int | float) else 0
     return Plan(
         trials=trials,
         rungs=rungs,
         slots=slots,
         expected_t=spent if trials else None,
         longest_t=trials * scheduler.max_t if trials else None,
-        gpu=float(share),
+        gpu=float(asked if gpu is None else gpu),
         time_s=spec.budget.time_s,
     )
 
@@ -77,7 +84,9 @@ def _expected(spec: StudySpec, trials: int, steps: list[int]) -> list[float]:
 
 
 def survival(trials: list[Trial], rungs: list[int], metric: Metric) -> list[tuple[int, int, float | None]]:
-    """For each rung: its fidelity, how many trials have reached it, and the best value reported there or later.
+    """For each rung: its fidelity, how many trials have reached it, and the best finite value reported there.
+
+    A trial's value at a rung is that of its first report at or past it, if that comes before the next rung.
 
     Args:
         trials: of the study.
@@ -85,17 +94,12 @@ def survival(trials: list[Trial], rungs: list[int], metric: Metric) -> list[tupl
         metric: which value, and which way is better.
     """
     table: list[tuple[int, int, float | None]] = []
-    for rung in rungs:
-        there = [trial for trial in trials if trial.t >= rung]
-        values = [
-            report.metrics[metric.name]
-            for trial in there
-            for report in trial.reports
-            if report.t >= rung and report.metrics.get(metric.name) is not None
-        ]
+    for rung, following in zip(rungs, [*rungs[1:], math.inf], strict=True):
+        there = [next(report for report in trial.reports if report.t >= rung) for trial in trials if trial.t >= rung]
         best: float | None = None
-        for value in values:
-            if best is None or metric.better(value, best):
+        for report in there:
+            value = report.metrics.get(metric.name, math.nan)
+            if report.t < following and math.isfinite(value) and (best is None or metric.better(value, best)):
                 best = value
         table.append((rung, len(there), best))
     return table

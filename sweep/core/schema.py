@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from sweep.core import parameters, spec
-from sweep.core.spec import NAME, ORDER, PARAMETER_NAME, StudySpec
+from sweep.core.names import NAME
+from sweep.core.spec import ORDER, PARAMETER_NAME, StudySpec
 
 SCHEMA_FILE = Path(__file__).with_name("spec.schema.json")
 _REQUIRED = ("metric", "parameters")

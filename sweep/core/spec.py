@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, PrivateAttr, field_validator
 
+from sweep.core.names import NAME, alias_problem
 from sweep.core.parameters import Choice, Constant, FloatRange, IntRange, Parameter, read_parameters
 from sweep.core.positions import Mark, Positions
 from sweep.core.rules import scheduler_faults, study_faults
@@ -31,9 +32,6 @@ ORDER = (
 
 DEFAULT_TRIALS = 50
 """The budget of a file that names none, so that no study runs for ever."""
-
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-"""What a study or a model may be called: it becomes a folder."""
 
 PARAMETER_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 PARAMETER_NAME_RULE = "Names are letters, digits, '_' and '-', at most 64, a letter or '_' first."
@@ -217,14 +215,22 @@ class Promote(Section):
     alias: Text | None = "champion"
     """The name that moves to the best new version; null moves none."""
     if_better: bool = True
-    """Move the alias only when the new version beats the one it points to."""
+    """Promote the best only when it beats the version that the alias points to."""
     registry: Text | None = None
     """The registry's folder; null for the usual one."""
 
-    @field_validator("model", "alias")
+    @field_validator("model")
     @classmethod
-    def _names(cls, value: str | None) -> str | None:
-        return value if value is None else _folder_name(value)
+    def _model(cls, value: str) -> str:
+        return _folder_name(value)
+
+    @field_validator("alias")
+    @classmethod
+    def _alias(cls, value: str | None) -> str | None:
+        problem = None if value is None else alias_problem(value)
+        if problem:
+            raise refuse(problem)
+        return value
 
 
 class Environment(Section):

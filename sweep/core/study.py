@@ -350,7 +350,7 @@ class StudyMachine:
         failed = self._failed
         limit = self.spec.budget.failures
         if limit is not None and failed >= limit:
-            self._end("halt", f"budget.failures is used up: {failed} trials failed")
+            self._end("halt", f"budget.failures is used up: {failed} trial{'s' if failed != 1 else ''} failed")
         slots = self.run.slots if self.run else 1
         if limit is None and not self._ended_well and failed >= max(HOPELESS_AFTER, slots):
             self._end("halt", f"the first {failed} trials all failed; set budget.failures to go on regardless")
@@ -387,7 +387,8 @@ class StudyMachine:
         if not halted:
             commands += self._start_waiting()
         if self.ending is None and len(self.trials) >= (self.spec.budget.trials or math.inf):
-            self._end("drain", f"budget.trials is used up: {len(self.trials)} trials")
+            count = len(self.trials)
+            self._end("drain", f"budget.trials is used up: {count} trial{'s' if count != 1 else ''}")
         if self.ending is None and not self._asking and self._free() > 0:
             self._asking = True
             commands.append(AskConfig(len(self.trials)))

@@ -125,6 +125,14 @@ _TABLE: tuple[_Row, ...] = (
         f"{{value}} {_NOT} Use fail, and a larger resources.gpu or a smaller batch.",
     ),
     _Row(
+        _where(("storage",), lambda spec: "://" in spec.storage),
+        f"a bucket {_NOT} Name a folder; on a cluster one that all nodes share.",
+    ),
+    _Row(
+        _where(("promote", "registry"), lambda spec: "://" in ((spec.promote and spec.promote.registry) or "")),
+        f"a bucket {_NOT} Name a folder.",
+    ),
+    _Row(
         _where(("environment", "image"), lambda spec: spec.environment.image is not None),
         f"{_NOT} Name the image in the cluster's file.",
     ),

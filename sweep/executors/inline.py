@@ -22,7 +22,7 @@ class InlineExecutor:
     def open(self) -> Capacity:
         """One slot, here."""
         on_cpu = bool(self._resources.gpu) and not visible_gpus()
-        return Capacity(slots=1, notes=("No GPU on this machine: trials run on the CPU.",) if on_cpu else ())
+        return Capacity(slots=1, notes=("No GPU here: trials run on the CPU.",) if on_cpu else ())
 
     def run(self, director: Director) -> None:
         """Run each attempt to its end before the next is taken."""

@@ -25,7 +25,7 @@ from ray.tune.stopper import Stopper
 from sweep.core.capacity import Node, grant
 from sweep.core.protocols import Capacity, Decision, Director, Placement, RunAttempt
 from sweep.core.spec import Resources
-from sweep.errors import ResourceError
+from sweep.errors import InputError, ResourceError
 from sweep.executors.trainable import Message, trainable_class
 
 _ENVIRONMENT = {
@@ -49,6 +49,7 @@ class TuneExecutor:
     Args:
         run_attempt: sent to the workers by its name.
         resources: of the search file.
+        study: its name, which the Ray dashboard shows as the attempts' class.
         scratch: a folder that all nodes share, for what Tune insists on writing; removed by `close`.
         ray_options: for `ray.init`, e.g. `num_gpus`, `_temp_dir` or `address`. A cluster that this process is already
             connected to is used and left running.
@@ -57,8 +58,15 @@ class TuneExecutor:
     name = "tune"
 
     def __init__(
-        self, run_attempt: RunAttempt, resources: Resources, scratch: Path, ray_options: Mapping[str, Any] | None = None
+        self,
+        run_attempt: RunAttempt,
+        resources: Resources,
+        *,
+        study: str,
+        scratch: Path,
+        ray_options: Mapping[str, Any] | None = None,
     ) -> None:
+        self._study = study
         self._run_attempt = run_attempt
         self._resources = resources
         self._scratch = scratch
@@ -71,6 +79,7 @@ class TuneExecutor:
         """Connect to Ray, or start one on this machine; find out what fits.
 
         Raises:
+            InputError: there is no such cluster, or it doesn't let us in.
             ResourceError: no node can hold a trial.
         """
         os.environ.update(_ENVIRONMENT)
@@ -78,7 +87,7 @@ class TuneExecutor:
         if not ray.is_initialized():
             options = {"log_to_driver": False, "logging_level": logging.ERROR, **self._ray_options}
             with _quiet_ray():
-                context = ray.init(**options)
+                context = _connect(options)
             self._ours = True
             dashboard = context.dashboard_url
         else:
@@ -94,9 +103,8 @@ class TuneExecutor:
     def run(self, director: Director) -> None:
         """Let Tune place attempts until the director has finished."""
         bridge = _Bridge(director)
-        study = self._scratch.parent.name
         tuner = tune.Tuner(
-            trainable_class(study, self._run_attempt, cpu=self._resources.cpu, gpu=self._share),
+            trainable_class(self._study, self._run_attempt, cpu=self._resources.cpu, gpu=self._share),
             tune_config=tune.TuneConfig(
                 search_alg=_Placements(bridge),
                 scheduler=_Judge(bridge),
@@ -128,6 +136,29 @@ class TuneExecutor:
             self._ours = False
             ray.shutdown()
         shutil.rmtree(self._scratch, ignore_errors=True)
+
+
+def _connect(options: Mapping[str, Any]) -> Any:
+    """Join the cluster of `options`, or start one here.
+
+    Raises:
+        InputError: the address is none, nobody answers there, or it doesn't let us in.
+    """
+    address = options.get("address")
+    if address is None:
+        return ray.init(**options)
+    if "://" in address:
+        raise InputError(
+            f"address: got {address!r}. Name a Ray cluster that this machine is part of: auto, or HOST:6379. "
+            "From elsewhere, send the command there: ray job submit -- sweep launch SPEC --address auto --yes."
+        )
+    try:
+        return ray.init(**options)
+    except (ConnectionError, ValueError, ray.exceptions.AuthenticationError) as error:
+        raise InputError(
+            f"address: no Ray cluster lets us in at {address!r} ({str(error).strip().splitlines()[0]}). "
+            "Is it running, and is RAY_AUTH_MODE=token set with its token?"
+        ) from error
 
 
 @contextmanager

@@ -6,20 +6,15 @@ One JSON object a line, appended and fsynced, each with a digest of itself. An a
 from __future__ import annotations
 
 import os
-import re
 import time
 
 from pydantic import BaseModel, ConfigDict
 
+from sweep.core.names import alias_problem
 from sweep.errors import RegistryError, VerificationError
 from sweep.registry.layout import ModelFolder, version_number
 from sweep.registry.seals import LINE
 from sweep.store.files import append_durably, fsync_dir
-
-LATEST = "latest"
-"""The highest version; computed, never stored."""
-
-_ALIAS = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 
 
 class Pointing(BaseModel):
@@ -46,14 +41,9 @@ def check_alias_name(alias: str) -> None:
     Raises:
         RegistryError: with the rule.
     """
-    if alias == LATEST:
-        raise RegistryError("'latest' is always the highest version and can't be pointed. Use another word.")
-    if re.fullmatch(r"v\d+", alias):
-        raise RegistryError(f"{alias!r} is a version's name; an alias is a word, e.g. champion.")
-    if not _ALIAS.fullmatch(alias):
-        raise RegistryError(
-            f"{alias!r} can't be an alias. Use small letters, digits, '_' and '-', at most 32, a letter first."
-        )
+    problem = alias_problem(alias)
+    if problem:
+        raise RegistryError(problem)
 
 
 class Aliases:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import difflib
 from pathlib import Path
 
+from sweep.core.names import LATEST
 from sweep.errors import RegistryError
-from sweep.registry.aliases import LATEST, Aliases
+from sweep.registry.aliases import Aliases
 from sweep.registry.layout import ModelFolder, Version, version_number
 from sweep.registry.opening import open_registry
 

@@ -38,6 +38,9 @@ def distribution(parameter: Parameter) -> BaseDistribution | None:
             high = int(_last_step(parameter))
             return IntDistribution(parameter.min, high, log=parameter.log, step=parameter.step or 1)
         case Choice():
+            if parameter.ordered:
+                # Places in the list, so that the sampler knows who is whose neighbour.
+                return IntDistribution(0, len(parameter.values) - 1)
             return CategoricalDistribution(parameter.values)
         case Constant():
             return None
@@ -52,19 +55,28 @@ def _last_step(parameter: FloatRange | IntRange) -> float:
 
 def to_optuna(parameters: Mapping[str, Parameter], config: Mapping[str, Any]) -> dict[str, Any]:
     """The values that Optuna knows: no constants, and no parameters that the config lacks."""
-    return {
-        name: config[name]
-        for name, parameter in parameters.items()
-        if name in config and not isinstance(parameter, Constant)
-    }
+    out: dict[str, Any] = {}
+    for name, parameter in parameters.items():
+        if name not in config or isinstance(parameter, Constant):
+            continue
+        if isinstance(parameter, Choice) and parameter.ordered:
+            out[name] = parameter.values.index(config[name])
+        else:
+            out[name] = config[name]
+    return out
 
 
 def from_optuna(parameters: Mapping[str, Parameter], params: Mapping[str, Any]) -> dict[str, Any]:
     """A whole config: constants filled in, in the file's order."""
-    return {
-        name: parameter.value if isinstance(parameter, Constant) else params[name]
-        for name, parameter in parameters.items()
-    }
+    out: dict[str, Any] = {}
+    for name, parameter in parameters.items():
+        if isinstance(parameter, Constant):
+            out[name] = parameter.value
+        elif isinstance(parameter, Choice) and parameter.ordered:
+            out[name] = parameter.values[params[name]]
+        else:
+            out[name] = params[name]
+    return out
 
 
 def distributions(parameters: Mapping[str, Parameter]) -> dict[str, BaseDistribution]:

@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,8 +89,12 @@ class StudyPaths:
 
     @property
     def scratch(self) -> Path:
-        """What an executor needs while it runs; gone afterwards."""
-        return self.root / ".scratch"
+        """What this process's executor needs while it runs; gone afterwards."""
+        return self.root / f".scratch-{os.getpid()}"
+
+    def abandoned_scratch(self) -> list[Path]:
+        """What dead drivers left; to be asked by the one that holds the study."""
+        return [folder for folder in self.root.glob(".scratch-*") if folder != self.scratch]
 
     @property
     def trials(self) -> Path:

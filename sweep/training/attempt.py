@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from sweep.core.events import Outcome
-from sweep.core.protocols import Channel, Placement
+from sweep.core.protocols import Channel, Decision, Placement
 from sweep.errors import TrainingError
 from sweep.store.paths import TrialPaths
 from sweep.training import entrypoints, process_state
 from sweep.training.context import Context, StopTrial, activate, deactivate
-from sweep.training.logs import tee
+from sweep.training.logs import AttemptLog, tee
 
 
 def run_attempt(placement: Placement, channel: Channel) -> Outcome:
@@ -38,10 +38,27 @@ def run_attempt(placement: Placement, channel: Channel) -> Outcome:
     with tee(path) as log:
         try:
             with _environment(placement.env), entrypoints.search_path(placement.entrypoint, placement.working_dir):
-                return _train(placement, channel)
+                return _train(placement, _Noted(channel, placement.time_attr, log))
         except BaseException:
             log.text(traceback.format_exc())
             raise
+
+
+class _Noted:
+    """A channel that leaves a line in the attempt's log for each report, so that the log tells how training went."""
+
+    def __init__(self, channel: Channel, time_attr: str, log: AttemptLog) -> None:
+        self._channel = channel
+        self._time_attr = time_attr
+        self._log = log
+
+    def report(self, metrics: Mapping[str, float], checkpoint: str | None) -> Decision:
+        values = ", ".join(f"{name} {value:.6g}" for name, value in metrics.items() if name != self._time_attr)
+        self._log.text(f"{self._time_attr} {metrics[self._time_attr]:g}: {values}\n")
+        decision = self._channel.report(metrics, checkpoint)
+        if decision.action != "advance":
+            self._log.text(f"{decision.action}: {decision.reason}\n")
+        return decision
 
 
 def _train(placement: Placement, channel: Channel) -> Outcome:

@@ -110,8 +110,7 @@ def _import_errors(source: str) -> Iterator[None]:
         if source == missing or source.startswith(f"{missing}."):
             raise EntrypointError(_no_module(source, missing)) from error
         raise EntrypointError(
-            f"entrypoint: {source} imports {missing}, which isn't installed here. "
-            f"Install it, or name an environment.image that has it."
+            f"entrypoint: {source} imports {missing}, which isn't installed here. Install it where the trials run."
         ) from error
     except SyntaxError as error:
         raise EntrypointError(_syntax(error)) from error

@@ -7,7 +7,7 @@ epoch           finished epochs, from 1
 train_loss      mean over the epoch's steps, with label smoothing
 val_loss        cross entropy over the val split
 val_accuracy    0..1, over the val split
-lr              of the epoch's last step
+learning_rate   of the epoch's last step
 images_per_s    training images a second, without the evaluation
 =============== =======================================================
 
@@ -98,7 +98,7 @@ class _Run:
         train_loss = torch.stack(losses).mean().item()  # waits for the GPU, so the time is true
         return {
             "train_loss": train_loss,
-            "lr": rate,
+            "learning_rate": rate,
             "images_per_s": seen / (time.perf_counter() - began),
         }
 

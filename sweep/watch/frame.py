@@ -14,7 +14,7 @@ from sweep.core.plan import Plan
 from sweep.core.spec import Constant
 from sweep.store.paths import StudyPaths
 from sweep.watch.tally import Failure, Tally
-from sweep.watch.text import Glyphs, duration, number, shown
+from sweep.watch.text import Glyphs, counted, duration, number, shown
 
 DECISIONS = 5
 _PARAMETER_WIDTH = 10
@@ -156,9 +156,9 @@ def _best(tally: Tally, canvas: Canvas) -> Text:
 
 
 def _budget(tally: Tally, plan: Plan, now: float) -> str:
-    total = f" of {plan.trials}" if plan.trials is not None else ""
+    trials = counted(tally.created, "trial") if plan.trials is None else f"{tally.created} of {counted(plan.trials, 'trial')}"
     states = ", ".join(f"{count} {state.value}" for state, count in tally.counts.items() if count)
-    text = f"{tally.created}{total} trials" + (f": {states}" if states else "")
+    text = trials + (f": {states}" if states else "")
     if plan.time_s is not None:
         text += f"; {duration(tally.elapsed_s(now))} of {duration(plan.time_s)}"
     return text

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TextIO
 
 from sweep.core import events as ev
+from sweep.core.space import constants
 from sweep.core.study import StudyMachine
 from sweep.core.trial import Trial, TrialState
 from sweep.store.paths import StudyPaths
 from sweep.watch.tally import Tally, tally_for
-from sweep.watch.text import duration, glyphs_for, last_line, number, shown
+from sweep.watch.text import counted, duration, glyphs_for, last_line, number, sentence, shown
 
 
 class _Stream:
@@ -73,7 +74,7 @@ class LineLog:
             case ev.RunStarted():
                 return self._run_started(study, event)
             case ev.AttemptStarted():
-                return [_started(study.trials[event.trial], event)]
+                return [_started(study, event)]
             case ev.Reported() if self._verbose:
                 metrics = ", ".join(f"{name} {number(value)}" for name, value in event.metrics.items())
                 return [f"trial {event.trial}: {metrics}"]
@@ -86,8 +87,8 @@ class LineLog:
                 return _told_of_study(study, event)
 
     def _run_started(self, study: StudyMachine, event: ev.RunStarted) -> list[str]:
-        slots = f"{event.slots} trial{'s' if event.slots != 1 else ''} at once"
-        again = f", going on after {len(study.trials)} trials" if study.trials else ""
+        slots = f"{counted(event.slots, 'trial')} at once"
+        again = f", going on after {counted(len(study.trials), 'trial')}" if study.trials else ""
         lines = [f"study {study.spec.name} started on {event.executor}: {slots}{again}", *event.notes]
         return [*lines, f"dashboard: {event.dashboard}"] if event.dashboard else lines
 
@@ -113,17 +114,19 @@ class LineLog:
         """Why, in a line, what the attempt died of where that is something else, and the log's path."""
         died = last_line(event.error or "")
         reason = trial.reason or died or f"the attempt was {event.outcome}"
-        more = f" ({died})" if died and died not in reason else ""
-        return f"{reason}{more}. Log: {self._paths.trial(trial.number).attempt_log(event.attempt)}"
+        text = f"{reason.removesuffix('.')} ({died})" if died and died not in reason else reason
+        return f"{sentence(text)} Log: {self._paths.trial(trial.number).attempt_log(event.attempt)}"
 
 
-def _started(trial: Trial, event: ev.AttemptStarted) -> str:
+def _started(study: StudyMachine, event: ev.AttemptStarted) -> str:
+    trial = study.trials[event.trial]
     where = ", ".join(part for part in (event.device, event.node) if part)
     place = f" on {where}" if where else ""
     if event.attempt > 1:
         return f"trial {trial.number} started again, attempt {event.attempt}{place}"
-    config = ", ".join(f"{name}={shown(value)}" for name, value in trial.config.items())
-    return f"trial {trial.number} started{place}: {config}"
+    same = constants(study.spec)
+    config = ", ".join(f"{name}={shown(value)}" for name, value in trial.config.items() if name not in same)
+    return f"trial {trial.number} started{place}" + (f": {config}" if config else "")
 
 
 def _told_of_study(study: StudyMachine, event: ev.AnyEvent) -> list[str]:
@@ -142,7 +145,7 @@ def _told_of_study(study: StudyMachine, event: ev.AnyEvent) -> list[str]:
 def _run_ended(study: StudyMachine, event: ev.RunEnded) -> str:
     word = "complete" if event.complete else "interrupted"
     counts = ", ".join(f"{count} {state.value}" for state, count in study.counts().items() if count)
-    trials = f"{len(study.trials)} trials" + (f" ({counts})" if counts else "")
+    trials = counted(len(study.trials), "trial") + (f" ({counts})" if counts else "")
     return f"study {study.spec.name} {word} after {duration(study.elapsed_s)}, {trials}: {event.reason}"
 
 

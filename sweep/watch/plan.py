@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from sweep.core.plan import Plan
 from sweep.core.space import describe
 from sweep.core.spec import StudySpec
-from sweep.watch.text import Glyphs
+from sweep.core.units import format_duration
+from sweep.watch.text import Glyphs, counted
 from sweep.watch.view import Cell, View, facts, stacked, table
 
 if TYPE_CHECKING:
@@ -63,8 +64,8 @@ def _expected(plan: Plan, trials: float) -> str:
 
 def _facts(spec: StudySpec, plan: Plan) -> list[tuple[str, Cell]]:
     unit = spec.scheduler.time_attr
-    ends = [f"{plan.trials} trials"] if plan.trials else []
-    ends += [f"{plan.time_s:g} s"] if plan.time_s else []
+    ends = [counted(plan.trials, "trial")] if plan.trials else []
+    ends += [format_duration(plan.time_s) or f"{plan.time_s:g}s"] if plan.time_s else []
     rows: list[tuple[str, Cell]] = [
         ("study", (spec.name, "bold")),
         ("metric", f"{spec.objective.name}, {spec.objective.goal}"),

@@ -67,7 +67,7 @@ class Failure:
 
 @dataclass
 class RungCount:
-    """A rung: how many trials have reached it, and the best value reported there or later."""
+    """A rung: how many trials have reached it, and the best value reported there."""
 
     t: int
     reached: int
@@ -188,7 +188,7 @@ class Tally:
         self.counts, self._states = dict.fromkeys(TrialState, 0), {}
         self._reached = {trial.number: trial.t for trial in study.trials.values()}
         table = survival(list(study.trials.values()), [rung.t for rung in self.rungs], self.metric)
-        self.rungs = [RungCount(t, reached, _finite(best)) for t, reached, best in table]
+        self.rungs = [RungCount(*row) for row in table]
         self.running = {}
         for trial in study.trials.values():
             self._see(trial)
@@ -231,16 +231,18 @@ class Tally:
         if value is not None and math.isfinite(value):
             row.curve.append(value)
             self._contend(Best(value, trial.number, t))
-        for rung in self.rungs:
-            if rung.t > t:
-                break
-            rung.reached += rung.t > before
-            if (
-                value is not None
-                and math.isfinite(value)
-                and (rung.best is None or self.metric.better(value, rung.best))
-            ):
-                rung.best = value
+        self._pass_rungs(before, t, value)
+
+    def _pass_rungs(self, before: int, t: int, value: float | None) -> None:
+        """Count a report at the rungs that it is the first to reach; its value belongs to the last of them."""
+        passed = [rung for rung in self.rungs if before < rung.t <= t]
+        for rung in passed:
+            rung.reached += 1
+        if not passed or value is None or not math.isfinite(value):
+            return
+        rung = passed[-1]
+        if rung.best is None or self.metric.better(value, rung.best):
+            rung.best = value
 
     def _contend(self, new: Best) -> None:
         old = self.best
@@ -263,10 +265,6 @@ class Tally:
         if failed or event.outcome in ("failed", "lost"):
             reason = trial.reason if failed else last_line(event.error or "") or f"the attempt was {event.outcome}"
             self.failures.append(Failure(trial.number, event.attempt, reason, final=trial.state.final))
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
 
 
 def tally_for(study: StudyMachine) -> Tally:

@@ -26,6 +26,16 @@ def shown(value: Any) -> str:
     return json.dumps(value, default=str)
 
 
+def counted(count: int, noun: str) -> str:
+    """"1 trial", "2 trials"."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def sentence(text: str) -> str:
+    """The text with a full stop, unless it ends with a mark already."""
+    return text if text.endswith((".", "?", "!", "…")) else f"{text}."
+
+
 def duration(seconds: float) -> str:
     """Two units at most: "8s", "12m04s", "1h05m", "2d03h"."""
     whole = max(0, int(seconds))

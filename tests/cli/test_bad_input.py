@@ -139,3 +139,18 @@ def test_unknown_executor_is_refused(folder, sweep):
 def test_debug_shows_the_traceback(sweep):
     assert "Traceback" not in sweep("status", "nothing").err
     assert "Traceback" in sweep("status", "nothing", "--debug").err
+
+
+@pytest.mark.parametrize("alias", ["Best", "latest", "v3"])
+def test_alias_that_cannot_be_is_refused_before_the_study(folder, launch, alias):
+    result = launch("toy.yaml", "--set", f"promote.alias={alias}")
+    assert result.code == 2
+    assert "promote.alias" in result.err
+    assert left(folder) == set()
+
+
+def test_address_of_a_job_server_is_refused_with_what_to_do(folder, sweep):
+    result = sweep("launch", "toy.yaml", "--yes", "--address", "http://localhost:8265")
+    assert result.code == 2
+    assert "ray job submit" in result.err
+    assert left(folder) == set()

@@ -139,3 +139,31 @@ def test_python_api_runs_loads_and_reads(folder):
     assert study.best.checkpoint.is_dir()
     assert study.status["state"] == "complete"
     assert "toy" in repr(study)
+
+
+def test_json_lines_stay_json_when_the_training_function_prints(folder, launch):
+    source = (folder / "train.py").read_text()
+    (folder / "train.py").write_text(
+        source.replace("def train(config, ctx):", "def train(config, ctx):\n    print('hi')")
+    )
+    result = launch("toy.yaml", "--json")
+    assert all(json.loads(line) for line in result.out.splitlines())
+    assert "hi" in result.err
+
+
+def test_log_tells_how_training_went(study, sweep):
+    assert "epoch 1: loss" in sweep("logs", "toy", "0").out
+
+
+def test_folders_come_from_the_environment_when_the_file_names_none(folder, launch, sweep, monkeypatch):
+    monkeypatch.setenv("SWEEP_STORAGE", str(folder / "a"))
+    monkeypatch.setenv("SWEEP_REGISTRY", str(folder / "b"))
+    assert launch().code == 0
+    assert (folder / "a/toy/events.jsonl").is_file()
+    assert (folder / "b/toy/v1/manifest.json").is_file()
+    assert json.loads(sweep("ls", "--json").out)[0]["name"] == "toy"
+    assert json.loads(sweep("models", "ls", "--json").out)[0]["model"] == "toy"
+
+
+def test_plan_of_an_inline_launch_has_one_trial_at_once(study):
+    assert "1 on this machine" in study.out

@@ -91,7 +91,9 @@ def make(request, tmp_path):
             request.getfixturevalue("ray_cluster")
             from sweep.executors.tune_executor import TuneExecutor
 
-            executor = TuneExecutor(run_attempt, resources, tmp_path / "contract" / ".scratch")
+            executor = TuneExecutor(
+                run_attempt, resources, study="contract", scratch=tmp_path / "contract" / ".scratch"
+            )
         opened.append(executor)
         return executor, executor.open()
 

@@ -26,7 +26,7 @@ def test_slots_are_what_cores_and_whole_gpus_allow(resources, nodes, slots, shar
 def test_cluster_without_gpus_runs_on_cpu_slots_and_says_so_once():
     slots, share, notes = grant(Resources(cpu=1, gpu=0.25), [Node("a", 2, 0), Node("b", 2, 0)])
     assert (slots, share) == (4, 0)
-    assert notes == ("No GPU in this cluster: trials run on the CPU (1 core each, gpu: 0.25 unused).",)
+    assert notes == ("No GPU here: trials run on the CPU (1 core each, gpu: 0.25 unused).",)
 
 
 def test_more_gpus_than_any_node_has_is_refused():

@@ -20,7 +20,7 @@ retries: {max: 2}
 checkpoint: {every: 2, keep_last: 2, keep_best_in_study: 4}
 promote: {model: vit, top_k: 2}
 environment: {env: {A: b}, working_dir: .}
-storage: s3://bucket/x
+storage: /shared/studies
 """
 
 
@@ -53,6 +53,8 @@ def test_what_is_supported_is_not_mentioned():
         ("resources: {gpu: 4}\n", "resources.gpu: 4 GPUs for one trial is not supported"),
         ("resources: {gpu_memory: 8GiB}\n", "resources.gpu_memory: is not supported"),
         ("retries: {on_oom: grow}\n", "retries.on_oom: grow is not supported by this version. Use fail"),
+        ("storage: s3://bucket/x\n", "vit.yaml:5:10: storage: a bucket is not supported by this version."),
+        ("promote: {model: m, registry: gs://b}\n", "promote.registry: a bucket is not supported"),
         ("environment: {image: x}\n", "environment.image: is not supported"),
     ],
 )  # fmt: skip
@@ -75,4 +77,4 @@ def test_an_override_is_named():
 
 
 def test_a_file_that_asks_for_everything_gets_a_line_each():
-    assert len(unsupported(load(COMPLETE, source="vit.yaml"))) == 12
+    assert len(unsupported(load(COMPLETE, source="vit.yaml"))) == 13

@@ -18,6 +18,7 @@ PARAMETERS = {
     "width": IntRange(min=8, max=66, step=8),
     "dropout": FloatRange(min=0.0, max=0.5, step=0.2),
     "act": Choice(values=["relu", "gelu", None, 3]),
+    "size": Choice(values=["small", "medium", "large"], ordered=True),
     "data": Constant(value="digits"),
 }
 
@@ -100,7 +101,7 @@ def test_nan_is_never_told():
 
 
 def test_points_to_evaluate_come_first_and_gaps_are_proposed():
-    points = [{"lr": 0.01, "width": 16, "dropout": 0.2, "act": None}, {"lr": 0.02}]
+    points = [{"lr": 0.01, "width": 16, "dropout": 0.2, "act": None, "size": "medium"}, {"lr": 0.02}]
     sampler = OptunaSampler(spec(points_to_evaluate=points))
     first, second = sampler.ask(0), sampler.ask(1)
     assert first == {**points[0], "data": "digits"}
@@ -152,7 +153,7 @@ def test_journal_is_written_anew_even_past_a_dead_writers_lock(tmp_path):
     path.write_text("torn")
     (tmp_path / "optuna.log.lock").symlink_to(path)
     journal = OptunaJournal(path, spec())
-    journal.add(0, {"lr": 0.1, "width": 8, "dropout": 0.0, "act": "relu", "data": "digits"})
+    journal.add(0, {"lr": 0.1, "width": 8, "dropout": 0.0, "act": "relu", "size": "large", "data": "digits"})
     journal.close()
     assert len(journal_trials(path).trials) == 1
 

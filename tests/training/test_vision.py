@@ -69,7 +69,7 @@ def test_vit_tiny_learns_digits(run):
 
 def test_what_is_reported(run):
     first, *_, last = run(SMALL, max_t=3).reports
-    assert first.keys() == {"epoch", "train_loss", "val_loss", "val_accuracy", "lr", "images_per_s"}
+    assert first.keys() == {"epoch", "train_loss", "val_loss", "val_accuracy", "learning_rate", "images_per_s"}
     assert (first["epoch"], last["epoch"]) == (1, 3)
     assert 0 <= first["val_accuracy"] <= 1
     assert last["val_loss"] < first["val_loss"]
@@ -96,7 +96,7 @@ def test_a_resumed_trial_ends_with_the_same_weights_bit_for_bit(run, extra):
     resumed = run(config, name="broken", attempt=3, checkpoint=broken.checkpoints[-1])
     assert [report["epoch"] for report in resumed.reports] == [3, 4]
     assert same(content(whole.checkpoints[-1]), content(resumed.checkpoints[-1]))
-    for name in ("train_loss", "val_loss", "lr"):
+    for name in ("train_loss", "val_loss", "learning_rate"):
         assert whole.reports[-1][name] == resumed.reports[-1][name]
 
 

@@ -76,7 +76,7 @@ class TinyViT(nn.Module):
         if dim % heads:
             raise TrainingError(
                 f"vit_tiny: heads {heads} doesn't divide dim {dim}. "
-                'Add to the search file: constraints: ["dim % heads == 0"].'
+                "Choose values of dim that all its values of heads divide."
             )
         tokens = (image_size // patch_size) ** 2
         self.patches = nn.Conv2d(in_channels, dim, kernel_size=patch_size, stride=patch_size)
