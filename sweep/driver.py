@@ -78,11 +78,13 @@ class Driver:
         self._stop_reason: str | None = None
         self._finished = False
         self._last_seen = 0.0
+        self._capacity = Capacity(slots=1)
 
     # The run
 
     def begin(self, executor: str, capacity: Capacity) -> None:
         """Start, or go on."""
+        self._capacity = capacity
         self._sweep_up()
         self._handle(
             ev.RunStarted(
@@ -239,7 +241,6 @@ class Driver:
     def _placement(self, command: core.StartAttempt) -> Placement:
         spec = self.study.spec
         trial = self.study.trials[command.trial]
-        gpu = spec.resources.gpu
         return Placement(
             study=spec.name,
             trial=trial.number,
@@ -252,8 +253,8 @@ class Driver:
             trial_dir=str(self._paths.trial(trial.number).root),
             checkpoint=self._usable(command.checkpoint),
             checkpoint_every=spec.checkpoint.every,
-            gpu=gpu if isinstance(gpu, int | float) else 0,
-            cpu=spec.resources.cpu,
+            gpu=self._capacity.gpu,
+            cpu=self._capacity.cpu,
             env=spec.environment.env,
             working_dir=str(self._working_dir),
         )

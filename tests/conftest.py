@@ -20,6 +20,6 @@ def ray_cluster():
 
     with tempfile.TemporaryDirectory(prefix="swr", ignore_cleanup_errors=True) as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        ray.init(num_cpus=4, _temp_dir=folder, log_to_driver=False, include_dashboard=False)
+        ray.init(num_cpus=4, _temp_dir=folder, log_to_driver=False, include_dashboard=True)
         yield ray
         ray.shutdown()

@@ -148,17 +148,14 @@ def _load(path: Path, overrides: list[str] | None, *, name: str | None = None, t
 
 def _plan(spec: StudySpec, executor: str = "tune") -> View:
     """The plan on this machine; a cluster may offer more slots."""
-    import os
-
     from sweep.core import plan
-    from sweep.core.capacity import Node, grant
-    from sweep.executors.machine import visible_gpus
+    from sweep.core.capacity import grant
+    from sweep.executors.machine import this_machine
     from sweep.watch.plan import plan_view
 
-    here = Node("this machine", float(os.cpu_count() or 1), float(visible_gpus()))
-    slots, gpu, notes = grant(spec.resources, [here])
-    slots = 1 if executor == "inline" else slots
-    return plan_view(spec, plan.make(spec, slots=slots, gpu=gpu), notes)
+    granted = grant(spec.resources, [this_machine()])
+    slots = 1 if executor == "inline" else granted.slots
+    return plan_view(spec, plan.make(spec, slots=slots, gpu=granted.gpu), granted.notes)
 
 
 def _print_plan(spec: StudySpec, executor: str = "tune") -> None:

@@ -83,22 +83,24 @@ def _row(version: Version, aliases: list[str]) -> dict[str, Any]:
 
 def _print_table(rows: list[dict[str, Any]]) -> None:
     from rich.console import Console
-    from rich.table import Table
 
-    table = Table(box=None, header_style="bold")
-    for heading in ("model", "version", "aliases", "metric", "study", "trial", "created"):
-        table.add_column(heading)
-    for row in rows:
-        table.add_row(
+    from sweep.watch.view import View, table
+
+    kinds = {"model": "f", "version": "r", "aliases": "f", "metric": "f", "study": "f", "trial": "r", "created": "l"}
+    cells = [
+        [
             row["model"],
             row["version"],
             ", ".join(row["aliases"]),
             f"{row['metric']} {row['value']:.6g}",
             row["study"],
             str(row["trial"]),
-            row["created"],
-        )
-    Console().print(table)
+            # To the minute: the seconds and the zone are in the JSON.
+            row["created"][:16].replace("T", " "),
+        ]
+        for row in rows
+    ]
+    Console().print(View(rows, lambda glyphs, _: table(list(kinds.items()), cells, glyphs)))
 
 
 @models_app.command("show")

@@ -12,6 +12,7 @@ from sweep.cli.options import STORAGE, AsJson, Storage, StudyName
 from sweep.errors import StudyError
 
 if TYPE_CHECKING:
+    from sweep.store.paths import StudyPaths
     from sweep.store.study_folder import StoredStudy
     from sweep.watch.view import View
 
@@ -25,15 +26,16 @@ def register(app: typer.Typer) -> None:
 
 
 def ls(storage: Storage = STORAGE, as_json: AsJson = False) -> None:
-    """List the studies of a storage folder."""
-    from sweep.store import study_folder
+    """List the studies of a storage folder, those with the latest activity first."""
     from sweep.store.paths import studies
     from sweep.watch.tables import studies_table, study_row
 
     rows: list[dict[str, Any]] = []
-    for paths in studies(storage):
-        stored = study_folder.read(paths)
-        rows.append(study_row(stored.machine, paths, live=study_folder.is_at_work(paths)))
+    # Every event of a study is a line in this file.
+    newest_first = sorted(studies(storage), key=lambda paths: paths.events.stat().st_mtime, reverse=True)
+    for paths in newest_first:
+        stored, live = _read_with_live(paths)
+        rows.append(study_row(stored.machine, paths, live=live))
     if not rows and not as_json:
         typer.echo(f"{storage} holds no studies yet. Start one: sweep launch search_spaces/quick.yaml")
         return
@@ -42,11 +44,10 @@ def ls(storage: Storage = STORAGE, as_json: AsJson = False) -> None:
 
 def status(study: StudyName, storage: Storage = STORAGE, as_json: AsJson = False) -> None:
     """Show one study: how far it is, its best, its rungs, its failures."""
-    from sweep.store import study_folder
     from sweep.watch import tables
 
-    stored = _read(storage, study)
-    _show(tables.status(stored.machine, stored.paths, live=study_folder.is_at_work(stored.paths)), as_json)
+    stored, live = _find(storage, study)
+    _show(tables.status(stored.machine, stored.paths, live=live), as_json)
 
 
 def trials(
@@ -56,7 +57,7 @@ def trials(
     filters: Annotated[
         list[str] | None, typer.Option("--filter", help="E.g. state=complete, or 'val_loss<0.5 and lr>1e-4'.")
     ] = None,
-    columns: Annotated[str | None, typer.Option(help="Names, with commas between.")] = None,
+    columns: Annotated[str | None, typer.Option(help="Names, with commas between, e.g. trial,lr,metric.lr.")] = None,
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
     storage: Storage = STORAGE,
     as_json: AsJson = False,
@@ -65,23 +66,23 @@ def trials(
     from sweep.watch.stories import trial_story
     from sweep.watch.trials import trials_csv, trials_table
 
-    stored = _read(storage, study)
+    stored, live = _find(storage, study)
     if number is not None:
-        _show(trial_story(stored.machine, stored.paths, number), as_json)
+        _show(trial_story(stored.machine, stored.paths, number, live=live), as_json)
         return
     names = [name.strip() for name in columns.split(",")] if columns else None
     if csv:
-        typer.echo(trials_csv(stored.machine, sort=sort, filters=filters or (), columns=names), nl=False)
+        typer.echo(trials_csv(stored.machine, sort=sort, filters=filters or (), columns=names, live=live), nl=False)
         return
-    _show(trials_table(stored.machine, sort=sort, filters=filters or (), columns=names), as_json)
+    _show(trials_table(stored.machine, sort=sort, filters=filters or (), columns=names, live=live), as_json)
 
 
 def best(study: StudyName, storage: Storage = STORAGE, as_json: AsJson = False) -> None:
     """Show the best trial: its config, its curve, its checkpoint."""
     from sweep.watch import stories
 
-    stored = _read(storage, study)
-    _show(stories.best(stored.machine, stored.paths), as_json)
+    stored, live = _find(storage, study)
+    _show(stories.best(stored.machine, stored.paths, live=live), as_json)
 
 
 def logs(
@@ -95,16 +96,18 @@ def logs(
     """Print what a trial's training function printed, with its traceback if it raised."""
     from sweep.cli.options import echo_json
 
-    stored = _read(storage, study)
+    stored, _ = _find(storage, study)
     path = _log(stored, trial, attempt)
     if as_json:
         lines = path.read_text(errors="replace").splitlines() if path.is_file() else []
         echo_json({"trial": trial, "path": str(path), "lines": lines})
         return
-    if not follow:
-        typer.echo(path.read_text(errors="replace") if path.is_file() else "", nl=False)
-        return
-    _follow(stored, trial, path)
+    if follow:
+        _follow(stored, trial, path)
+    elif path.is_file():
+        typer.echo(path.read_text(errors="replace"), nl=False)
+    if not path.is_file() or not path.stat().st_size:
+        typer.echo(f"trial {trial}, {path.stem.replace('-', ' ')} printed nothing", err=True)
 
 
 def _log(stored: StoredStudy, number: int, attempt: int | None) -> Path:
@@ -138,10 +141,19 @@ def _follow(stored: StoredStudy, number: int, path: Path) -> None:
         time.sleep(FOLLOW_EVERY_S)
 
 
-def _read(storage: Path, study: str) -> StoredStudy:
+def _find(storage: Path, study: str) -> tuple[StoredStudy, bool]:
+    """The study, and whether a driver works on it."""
     from sweep.store import study_folder
 
-    return study_folder.read(study_folder.find(storage, study))
+    return _read_with_live(study_folder.find(storage, study))
+
+
+def _read_with_live(paths: StudyPaths) -> tuple[StoredStudy, bool]:
+    from sweep.store import study_folder
+
+    # Asked first: a driver that ends in between must not look as if it had died.
+    live = study_folder.is_at_work(paths)
+    return study_folder.read(paths), live
 
 
 def _show(view: View, as_json: bool) -> None:

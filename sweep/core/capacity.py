@@ -18,31 +18,52 @@ class Node:
     gpu: float
 
 
-def grant(resources: Resources, nodes: Sequence[Node]) -> tuple[int, float, tuple[str, ...]]:
-    """How many trials fit at once, the GPU share each gets, and what the user should know.
+@dataclass(frozen=True)
+class Grant:
+    """What trials get on some machines.
+
+    Attributes:
+        slots: trials at once, at least 1.
+        gpu: share of a GPU, or whole GPUs; 0 where there is none.
+        cpu: cores.
+        notes: what the user should know.
+    """
+
+    slots: int
+    gpu: float
+    cpu: float
+    notes: tuple[str, ...] = ()
+
+
+def grant(resources: Resources, nodes: Sequence[Node]) -> Grant:
+    """How many trials fit at once, and what each gets.
+
+    A file that asks for a GPU runs without one too, on the cores that there are.
 
     Raises:
         ResourceError: no node can hold even one trial.
     """
     share = float(resources.gpu) if isinstance(resources.gpu, int | float) else 0.0
+    cpu = resources.cpu
     notes: tuple[str, ...] = ()
-    most = max(node.gpu for node in nodes)
+    most, cores = max(node.gpu for node in nodes), max(node.cpu for node in nodes)
     if share and not most:
-        notes = (f"No GPU here: trials run on the CPU ({resources.cpu:g} core each, gpu: {share:g} unused).",)
+        cpu = min(cpu, cores)
+        notes = (f"No GPU here: trials run on the CPU ({cpu:g} core{'s' * (cpu != 1)} each, gpu: {share:g} unused).",)
         share = 0.0
     if share > most:
         raise ResourceError(
             f"resources.gpu: a trial asks for {share:g} GPUs, and no node has more than {most:g}. "
             "Lower it, or add a node."
         )
-    slots = sum(_fit(node, resources.cpu, share) for node in nodes)
+    slots = sum(_fit(node, cpu, share) for node in nodes)
     if not slots:
-        cores = max(node.cpu for node in nodes)
+        beside = f" beside {share:g} GPU" if share else ""
         raise ResourceError(
-            f"resources.cpu: a trial asks for {resources.cpu:g} cores (and {share:g} GPU), and no node offers that: "
+            f"resources.cpu: a trial asks for {cpu:g} cores{beside}, and no node offers that: "
             f"the largest has {cores:g} cores. Lower it, or add a node."
         )
-    return min(slots, resources.max_concurrent or slots), share, notes
+    return Grant(min(slots, resources.max_concurrent or slots), share, cpu, notes)
 
 
 def _fit(node: Node, cpu: float, share: float) -> int:

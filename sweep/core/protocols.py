@@ -126,11 +126,15 @@ class Capacity:
 
     Attributes:
         slots: attempts at once.
+        gpu: share of a GPU that each gets here; 0 where there is none.
+        cpu: cores that each gets.
         notes: lines for the user, said once ("no GPU here: ...").
         dashboard: URL of a page that shows the attempts, if there is one.
     """
 
     slots: int
+    gpu: float = 0
+    cpu: float = 1
     notes: tuple[str, ...] = ()
     dashboard: str | None = None
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import traceback
 from collections.abc import Mapping
 
+from sweep.core.capacity import grant
 from sweep.core.protocols import Capacity, Decision, Director, Placement, RunAttempt
 from sweep.core.spec import Resources
-from sweep.executors.machine import visible_gpus
+from sweep.executors.machine import this_machine
 
 
 class InlineExecutor:
@@ -20,9 +21,13 @@ class InlineExecutor:
         self._resources = resources
 
     def open(self) -> Capacity:
-        """One slot, here."""
-        on_cpu = bool(self._resources.gpu) and not visible_gpus()
-        return Capacity(slots=1, notes=("No GPU here: trials run on the CPU.",) if on_cpu else ())
+        """One slot, here.
+
+        Raises:
+            ResourceError: this machine can't hold a trial.
+        """
+        granted = grant(self._resources, [this_machine()])
+        return Capacity(slots=1, gpu=granted.gpu, cpu=granted.cpu, notes=granted.notes)
 
     def run(self, director: Director) -> None:
         """Run each attempt to its end before the next is taken."""
@@ -32,7 +37,7 @@ class InlineExecutor:
                 self._attempt(director, placement)
 
     def _attempt(self, director: Director, placement: Placement) -> None:
-        device = "cuda" if placement.gpu and visible_gpus() else "cpu"
+        device = "cuda" if placement.gpu else "cpu"
         director.started(placement, node="this process", device=device)
         channel = _Direct(director, placement)
         try:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from sweep.core.capacity import Node
+
 _NVIDIA = Path("/proc/driver/nvidia/gpus")
 
 
@@ -15,3 +17,8 @@ def visible_gpus(driver: Path = _NVIDIA) -> int:
     if mask is None:
         return present
     return min(present, len([name for name in mask.split(",") if name.strip() not in ("", "-1")]))
+
+
+def this_machine() -> Node:
+    """This machine as a node of one."""
+    return Node("this machine", float(os.cpu_count() or 1), float(visible_gpus()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import socket
 import threading
@@ -53,6 +54,9 @@ class AttemptTrainable(tune.Trainable):
     def setup(self, config: dict[str, Any]) -> None:
         """Take the placement; the training function starts with the first step."""
         self._placement: Placement = config["placement"]
+        if not self.gpu:
+            # Ray 2.60 leaves all GPUs visible to an actor that asked for none.
+            os.environ["CUDA_VISIBLE_DEVICES"] = ""
         self._messages: queue.Queue[Message] = queue.Queue()
         self._answers: queue.Queue[Decision] = queue.Queue()
         self._thread: threading.Thread | None = None

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,11 +23,14 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 from ray.tune.stopper import Stopper
 
-from sweep.core.capacity import Node, grant
+from sweep.core.capacity import Grant, Node, grant
 from sweep.core.protocols import Capacity, Decision, Director, Placement, RunAttempt
 from sweep.core.spec import Resources
 from sweep.errors import InputError, ResourceError
 from sweep.executors.trainable import Message, trainable_class
+
+KNOCK_S = 5.0
+"""How long a cluster may take to answer at its address."""
 
 _ENVIRONMENT = {
     # Our own log has everything; Tune's loggers write three files for each report.
@@ -37,8 +41,6 @@ _ENVIRONMENT = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    # A trial without a GPU share must not see the GPUs (Ray 2.60 leaves them visible).
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
     "RAY_AIR_NEW_OUTPUT": "0",
 }
 
@@ -72,8 +74,7 @@ class TuneExecutor:
         self._scratch = scratch
         self._ray_options = dict(ray_options or {})
         self._ours = False
-        self._slots = 1
-        self._share = 0.0
+        self._grant = Grant(slots=1, gpu=0, cpu=1)
 
     def open(self) -> Capacity:
         """Connect to Ray, or start one on this machine; find out what fits.
@@ -93,18 +94,24 @@ class TuneExecutor:
         else:
             dashboard = ray.get_runtime_context().gcs_address and _dashboard_of_running()
         try:
-            self._slots, self._share, notes = grant(self._resources, _nodes())
+            granted = self._grant = grant(self._resources, _nodes())
         except ResourceError:
             self.close()
             raise
-        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(self._slots)
-        return Capacity(slots=self._slots, notes=notes, dashboard=f"http://{dashboard}" if dashboard else None)
+        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(granted.slots)
+        return Capacity(
+            slots=granted.slots,
+            gpu=granted.gpu,
+            cpu=granted.cpu,
+            notes=granted.notes,
+            dashboard=f"http://{dashboard}" if dashboard else None,
+        )
 
     def run(self, director: Director) -> None:
         """Let Tune place attempts until the director has finished."""
         bridge = _Bridge(director)
         tuner = tune.Tuner(
-            trainable_class(self._study, self._run_attempt, cpu=self._resources.cpu, gpu=self._share),
+            trainable_class(self._study, self._run_attempt, cpu=self._grant.cpu, gpu=self._grant.gpu),
             tune_config=tune.TuneConfig(
                 search_alg=_Placements(bridge),
                 scheduler=_Judge(bridge),
@@ -153,12 +160,20 @@ def _connect(options: Mapping[str, Any]) -> Any:
             "From elsewhere, send the command there: ray job submit -- sweep launch SPEC --address auto --yes."
         )
     try:
+        _knock(address)
         return ray.init(**options)
-    except (ConnectionError, ValueError, ray.exceptions.AuthenticationError) as error:
+    except (OSError, ValueError, ray.exceptions.AuthenticationError) as error:
         raise InputError(
             f"address: no Ray cluster lets us in at {address!r} ({str(error).strip().splitlines()[0]}). "
             "Is it running, and is RAY_AUTH_MODE=token set with its token?"
         ) from error
+
+
+def _knock(address: str) -> None:
+    """Raise OSError when nobody listens at HOST:PORT; Ray itself would go on trying for minutes."""
+    host, colon, port = address.rpartition(":")
+    if colon and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=KNOCK_S).close()
 
 
 @contextmanager

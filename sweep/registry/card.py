@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -51,6 +51,8 @@ def card(manifest: Manifest, curve: Sequence[Mapping[str, float]], time_attr: st
         "## Metrics\n\n" + _table(("metric", "value"), manifest.metrics),
         "## Learning curve\n\n" + _curve(manifest, curve, time_attr),
         "## Load it\n\n" + _loading(manifest),
+        "## Data\n\n" + _described(manifest.data),
+        "## Network\n\n" + _described(manifest.network),
         "## Where it came from\n\n" + _table(("", ""), _lineage(manifest, time_attr)),
     ]
     return "\n".join(parts)
@@ -99,8 +101,6 @@ def _lineage(manifest: Manifest, time_attr: str) -> dict[str, Any]:
         "search file": f"`spec.yaml`, SHA-256 {lineage.spec_sha256}",
         "checkpoint": f"SHA-256 {lineage.checkpoint_sha256}",
         "code": _code(environment.get("git")),
-        "data": manifest.data,
-        "network": manifest.network,
         "image": environment.get("image"),
         "GPU": environment.get("gpu"),
         "Python": environment.get("python"),
@@ -121,9 +121,26 @@ def _table(head: tuple[str, str], rows: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _described(description: Any) -> str:
+    """What a checkpoint says of its data or network: a fact a row, those of maps inside under dotted names."""
+    if not isinstance(description, Mapping):
+        return f"{_text(description)}\n"
+    return _table(("", ""), dict(_flat(description)))
+
+
+def _flat(description: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in description.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
 def _text(value: Any) -> str:
     if value is None or value == "":
         return "not recorded"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_text, value)) or "none"
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 

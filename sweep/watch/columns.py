@@ -12,6 +12,7 @@ from typing import Any
 from sweep.core.study import StudyMachine
 from sweep.core.trial import Trial
 from sweep.errors import InputError
+from sweep.watch.words import trial_state
 
 Read = Callable[[Trial], Any]
 
@@ -27,11 +28,16 @@ _COMPARE: dict[str, Callable[[float, float], bool]] = {
 class Columns:
     """Every column that a study's trials have.
 
-    Built-in ones come first, then metrics, then parameters; `metric.NAME` and `param.NAME` say which is meant where two
-    bear one name. Metrics are those of a trial's best report; `t` and the time_attr's own name are the last fidelity.
+    Where two bear one name, a built-in one comes first, then a parameter, then a metric; `param.NAME` and `metric.NAME`
+    say which is meant. Metrics are those of a trial's best report; `t` and the time_attr's own name are the last
+    fidelity.
+
+    Args:
+        study: whose trials.
+        live: whether a driver holds the study's lock.
     """
 
-    def __init__(self, study: StudyMachine) -> None:
+    def __init__(self, study: StudyMachine, *, live: bool = False) -> None:
         self._metric = study.metric
         trials = list(study.trials.values())
         time_attr = study.spec.scheduler.time_attr
@@ -42,7 +48,7 @@ class Columns:
         self.params = list(dict.fromkeys([*declared, *(name for trial in trials for name in trial.config)]))
         built_in: dict[str, Read] = {
             "trial": lambda trial: trial.number,
-            "state": lambda trial: trial.state.value,
+            "state": lambda trial: trial_state(trial, live=live).value,
             "t": lambda trial: trial.t,
             "value": lambda trial: trial.value(self._metric),
             "attempts": lambda trial: len(trial.attempts),
@@ -56,7 +62,7 @@ class Columns:
             **{f"param.{name}": read for name, read in params.items()},
             **{f"metric.{name}": read for name, read in metrics.items()},
             **params,
-            **metrics,
+            **{name: read for name, read in metrics.items() if name not in params},
             time_attr: built_in["t"],
             **built_in,
         }

@@ -156,7 +156,11 @@ def _best(tally: Tally, canvas: Canvas) -> Text:
 
 
 def _budget(tally: Tally, plan: Plan, now: float) -> str:
-    trials = counted(tally.created, "trial") if plan.trials is None else f"{tally.created} of {counted(plan.trials, 'trial')}"
+    trials = (
+        counted(tally.created, "trial")
+        if plan.trials is None
+        else f"{tally.created} of {counted(plan.trials, 'trial')}"
+    )
     states = ", ".join(f"{count} {state.value}" for state, count in tally.counts.items() if count)
     text = trials + (f": {states}" if states else "")
     if plan.time_s is not None:
@@ -188,6 +192,9 @@ def running(tally: Tally, canvas: Canvas, now: float) -> Section:
     justify = "r" + "l" * len(names) + "rrlr"
     caps = [5, *[_PARAMETER_WIDTH] * len(names), 11, 12, _SPARK_WIDTH, 7]
     lines = canvas.columns(rows, justify, caps)
+    if not tally.running:
+        # Between two trials: without a line here all below it would jump up and down.
+        lines.append(canvas.line(("    -  none at work just now", "dim")))
     return Section(lines[0], [[line] for line in lines[1:]], "running")
 
 
@@ -213,14 +220,14 @@ def decisions(tally: Tally, canvas: Canvas) -> Section:
     styles = {"advance": "", "finish": "green", "stop": "dim", "pause": "dim"}
     rows: list[list[Cell]] = [
         [
-            (str(each.trial), ""),
+            (f"trial {each.trial}", ""),
             (f"{time_attr} {each.t}", "dim"),
             (each.action, styles[each.action]),
             (each.reason, styles[each.action]),
         ]
         for each in recent
     ]
-    lines = canvas.columns(rows, "rrll", [5, 20, 8, canvas.width]) if rows else []
+    lines = canvas.columns(rows, "rrll", [12, 20, 8, canvas.width]) if rows else []
     return Section(canvas.rule("decisions"), [[line] for line in lines])
 
 

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from sweep.core.study import StudyMachine
-from sweep.core.trial import Attempt, Trial
+from sweep.core.trial import Attempt, Report, Trial
 from sweep.errors import InputError
 from sweep.store import checkpoints
 from sweep.store.paths import StudyPaths
-from sweep.watch.text import Glyphs, duration, last_line, number, plain, shown
-from sweep.watch.view import Cell, View, facts, note, stacked, table
+from sweep.watch.text import Glyphs, counted, duration, last_line, number, plain, shown
+from sweep.watch.view import Cell, View, facts, note, stacked, table, whole_columns
+from sweep.watch.words import outcome_word, trial_state
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
 _CURVE_WIDTH = 40
+_MOST_REPORTS = 12
 
 
-def best(study: StudyMachine, paths: StudyPaths) -> View:
-    """The best trial: value, config, checkpoint, learning curve; `data["trial"]` is None before there is one."""
+def best(study: StudyMachine, paths: StudyPaths, *, live: bool = False) -> View:
+    """The best trial: value, config, checkpoint, learning curve; `data["trial"]` is None before there is one.
+
+    Args:
+        study: its state.
+        paths: its files.
+        live: whether a driver holds the study's lock.
+    """
     trial = study.best
     report = trial.best(study.metric) if trial else None
     if trial is None or report is None:
@@ -31,7 +40,7 @@ def best(study: StudyMachine, paths: StudyPaths) -> View:
         "metric": study.metric.name,
         "goal": study.metric.goal,
         "trial": trial.number,
-        "state": trial.state.value,
+        "state": trial_state(trial, live=live).value,
         "value": report.metrics[study.metric.name],
         "t": report.t,
         "config": trial.config,
@@ -82,8 +91,14 @@ def _spark(study: StudyMachine, trial: Trial, glyphs: Glyphs) -> str:
 # A trial's story
 
 
-def trial_story(study: StudyMachine, paths: StudyPaths, trial_number: int) -> View:
+def trial_story(study: StudyMachine, paths: StudyPaths, trial_number: int, *, live: bool = False) -> View:
     """A trial's attempts, reports and decisions with their reasons.
+
+    Args:
+        study: its state.
+        paths: its files.
+        trial_number: which trial.
+        live: whether a driver holds the study's lock.
 
     Raises:
         InputError: the study has no trial of this number.
@@ -95,35 +110,35 @@ def trial_story(study: StudyMachine, paths: StudyPaths, trial_number: int) -> Vi
     data: dict[str, Any] = plain({
         "study": study.spec.name,
         "trial": trial.number,
-        "state": trial.state.value,
+        "state": trial_state(trial, live=live).value,
         "reason": trial.reason,
         "value": trial.value(study.metric),
         "config": trial.config,
         "bracket": trial.bracket,
-        "attempts": [_attempt(each, paths, trial) for each in trial.attempts],
+        "attempts": [_attempt(each, paths, trial, live=live) for each in trial.attempts],
         "decisions": [
             each.model_dump(exclude={"type", "trial"}) for each in study.decisions if each.trial == trial.number
         ],
         "reports": [{"t": each.t, "attempt": each.attempt, "metrics": each.metrics} for each in trial.reports],
         **best_checkpoint(study, paths, trial),
     })  # fmt: skip
-    return View(data, lambda glyphs, _: _draw_story(study, data, trial, glyphs))
+    return View(data, lambda glyphs, width: _draw_story(study, data, trial, glyphs, width))
 
 
-def _attempt(attempt: Attempt, paths: StudyPaths, trial: Trial) -> dict[str, Any]:
+def _attempt(attempt: Attempt, paths: StudyPaths, trial: Trial, *, live: bool) -> dict[str, Any]:
     return {
         "attempt": attempt.number,
         "node": attempt.node,
         "device": attempt.device,
         "started": attempt.started,
         "seconds": None if attempt.ended is None else attempt.ended - attempt.started,
-        "outcome": attempt.outcome or "running",
+        "outcome": outcome_word(attempt, live=live),
         "error": attempt.error,
         "log": str(paths.trial(trial.number).attempt_log(attempt.number)),
     }
 
 
-def _draw_story(study: StudyMachine, data: dict[str, Any], trial: Trial, glyphs: Glyphs) -> RenderableType:
+def _draw_story(study: StudyMachine, data: dict[str, Any], trial: Trial, glyphs: Glyphs, width: int) -> RenderableType:
     time_attr = study.spec.scheduler.time_attr
     rows: list[tuple[str, Cell]] = [
         ("trial", (f"{data['trial']} of {data['study']}", "bold")),
@@ -133,13 +148,48 @@ def _draw_story(study: StudyMachine, data: dict[str, Any], trial: Trial, glyphs:
         ("checkpoint", data["checkpoint"] or ""),
     ]
     parts: list[RenderableType] = [facts(rows, glyphs), config_table(data["config"], glyphs)]
+    if trial.reports:
+        parts += _report_table(study, trial, glyphs, width)
     if data["attempts"]:
         parts.append(_attempt_table(data["attempts"], glyphs))
         parts.append(facts([(f"log {each['attempt']}", each["log"]) for each in data["attempts"]], glyphs))
-    if data["decisions"]:
-        cells: list[list[Cell]] = [[str(d["t"]), d["action"], d["reason"]] for d in data["decisions"]]
+    # That a trial goes on between two rungs is no news.
+    told = [each for each in data["decisions"] if each["action"] != "advance" or each["rung"] is not None]
+    if told:
+        cells: list[list[Cell]] = [[str(each["t"]), each["action"], each["reason"]] for each in told]
         parts.append(table([(time_attr, "r"), ("decision", "l"), ("reason", "f")], cells, glyphs))
     return stacked(parts)
+
+
+def _report_table(study: StudyMachine, trial: Trial, glyphs: Glyphs, width: int) -> list[RenderableType]:
+    """The learning curve in numbers: the objective, and the other metrics that there is room for."""
+    time_attr, objective = study.spec.scheduler.time_attr, study.metric.name
+    others = dict.fromkeys(name for report in trial.reports for name in report.metrics)
+    names = [objective, *(name for name in others if name not in (objective, time_attr))]
+    heads = [(time_attr, "r"), *((name, "r") for name in names)]
+    best = trial.best(study.metric)
+    rows: list[list[Cell]] = [
+        [(text, "bold" if report is best else "") for text in _numbers(report, names)]
+        for report in _spread(trial.reports, best)
+    ]
+    kept = whole_columns(heads, rows, glyphs, width, [0, 1])
+    parts: list[RenderableType] = [table([heads[i] for i in kept], [[row[i] for i in kept] for row in rows], glyphs)]
+    hidden = [counted(len(trial.reports) - len(rows), "more report")] if len(rows) < len(trial.reports) else []
+    hidden += [counted(len(heads) - len(kept), "more metric")] if len(kept) < len(heads) else []
+    return [*parts, note(f"{', '.join(hidden)}: --json", glyphs, "dim")] if hidden else parts
+
+
+def _numbers(report: Report, names: Sequence[str]) -> list[str]:
+    return [str(report.t), *(number(report.metrics.get(name)) for name in names)]
+
+
+def _spread(reports: Sequence[Report], best: Report | None) -> list[Report]:
+    """All reports or, of many, the first, the last, the best and others at even distances."""
+    last = len(reports) - 1
+    if last < _MOST_REPORTS:
+        return list(reports)
+    steps = {round(i * last / (_MOST_REPORTS - 1)) for i in range(_MOST_REPORTS)}
+    return [report for i, report in enumerate(reports) if i in steps or report is best]
 
 
 def _attempt_table(attempts: list[dict[str, Any]], glyphs: Glyphs) -> RenderableType:

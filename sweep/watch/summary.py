@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweep.core.study import StudyMachine
 from sweep.core.trial import TrialState
 from sweep.store.paths import StudyPaths
 from sweep.watch.stories import best_checkpoint, config_table
-from sweep.watch.tables import state_word
 from sweep.watch.text import Glyphs, duration, number, plain
 from sweep.watch.view import Cell, View, facts, note, stacked, table
+from sweep.watch.words import counts_text, state_word, trial_counts
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -26,7 +28,7 @@ def summary(study: StudyMachine, paths: StudyPaths) -> View:
         "state": state_word(study, live=False),
         "reason": study.ended.reason if study.ended else None,
         "elapsed_s": study.elapsed_s,
-        "trials": {state.value: count for state, count in study.counts().items()},
+        "trials": trial_counts(study, live=False),
         "metric": study.metric.name,
         "best": None if trial is None or report is None else {
             "trial": trial.number,
@@ -55,16 +57,36 @@ def spent(study: StudyMachine) -> dict[str, Any]:
 
 
 def next_commands(study: StudyMachine, paths: StudyPaths) -> list[str]:
-    """What a person would type next."""
+    """What a person would type next, in the current folder."""
     name = study.spec.name
-    commands = [] if study.ended and study.ended.complete else [f"sweep resume {name}"]
+    storage = _option("--storage", "SWEEP_STORAGE", "studies", paths.root.parent)
+    commands = [] if study.ended and study.ended.complete else [f"sweep resume {name}{storage}"]
     failed = next((t.number for t in study.trials.values() if t.state is TrialState.FAILED), None)
     if failed is not None:
-        commands.append(f"sweep logs {name} {failed}")
-    commands += [f"sweep trials {name}", f"sweep best {name}"]
-    commands.append(f"tensorboard --logdir {shlex.quote(str(paths.trials))}")
-    models = dict.fromkeys(each.model for each in study.promotions)
-    return [*commands, *(f"sweep models show {model}" for model in models)]
+        commands.append(f"sweep logs {name} {failed}{storage}")
+    commands.append(f"sweep trials {name}{storage}")
+    if study.best is not None:
+        commands.append(f"sweep best {name}{storage}")
+    commands.append(f"tensorboard --logdir {shlex.quote(str(_from_here(paths.trials)))}")
+    for model, path in {each.model: Path(each.path) for each in study.promotions}.items():
+        commands.append(
+            f"sweep models show {model}{_option('--registry', 'SWEEP_REGISTRY', 'registry', path.parent.parent)}"
+        )
+    return commands
+
+
+def _option(name: str, variable: str, default: str, folder: Path) -> str:
+    """The option that names this folder; nothing where the command line would take it anyway."""
+    # As the command line's own options have it.
+    if folder.resolve() == Path(os.environ.get(variable) or default).resolve():
+        return ""
+    return f" {name} {shlex.quote(str(_from_here(folder)))}"
+
+
+def _from_here(path: Path) -> Path:
+    """The path from the current folder, if it lies in there: shorter to read and to type."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def _draw(study: StudyMachine, data: dict[str, Any], glyphs: Glyphs) -> RenderableType:
@@ -81,7 +103,7 @@ def _draw(study: StudyMachine, data: dict[str, Any], glyphs: Glyphs) -> Renderab
 
 def _facts(study: StudyMachine, data: dict[str, Any]) -> list[tuple[str, Cell]]:
     top, took = data["best"], data["spent"]
-    counts = ", ".join(f"{count} {state}" for state, count in data["trials"].items() if count)
+    counts = counts_text(data["trials"], live=False)
     ended = f"{data['state']}{': ' if data['reason'] else ''}{data['reason'] or ''}"
     rows: list[tuple[str, Cell]] = [("study", (data["study"], "bold")), ("ended", ended)]
     if top is not None:

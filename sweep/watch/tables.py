@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from sweep.core import plan
 from sweep.core.study import StudyMachine
@@ -14,33 +14,14 @@ from sweep.watch.stories import best, trial_story
 from sweep.watch.text import Glyphs, duration, number, plain
 from sweep.watch.trials import trials_csv, trials_table
 from sweep.watch.view import Cell, View, facts, stacked, table
+from sweep.watch.words import STUDY_STYLES, counts_text, outcome_word, state_word, trial_counts
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
 __all__ = ["best", "state_word", "status", "studies_table", "study_row", "trial_story", "trials_csv", "trials_table"]
 
-StateWord = Literal["running", "complete", "interrupted", "resumable"]
-
-_STYLES = {"running": "cyan", "complete": "green", "interrupted": "yellow", "resumable": "yellow"}
 _BAR_WIDTH = 20
-
-
-def state_word(study: StudyMachine, *, live: bool) -> StateWord:
-    """How a study stands.
-
-    running: a driver is at work; complete: nothing is left to do; interrupted: it was asked to stop;
-    resumable: its driver ended without a word, or never began.
-
-    Args:
-        study: its state.
-        live: whether a driver holds the study's lock.
-    """
-    if live:
-        return "running"
-    if study.ended is None:
-        return "resumable"
-    return "complete" if study.ended.complete else "interrupted"
 
 
 # ls
@@ -71,7 +52,7 @@ def studies_table(rows: Sequence[Mapping[str, Any]]) -> View:
     """The studies of a storage folder, from `study_row`s."""
 
     def draw(glyphs: Glyphs, _: int) -> RenderableType:
-        columns = [("study", "l"), ("state", "l"), ("trials", "r"), ("failed", "r"), ("best", "l"), ("time", "r")]
+        columns = [("study", "f"), ("state", "l"), ("trials", "r"), ("failed", "r"), ("best", "f"), ("time", "r")]
         return table(columns, [_study_cells(row) for row in rows], glyphs)
 
     return View([dict(row) for row in rows], draw)
@@ -81,7 +62,7 @@ def _study_cells(row: Mapping[str, Any]) -> list[Cell]:
     total = "" if row["budget_trials"] is None else f" of {row['budget_trials']}"
     value = "-" if row["best"] is None else f"{row['metric']} {number(row['best'])} (trial {row['best_trial']})"
     failed = (str(row["failed"]), "red") if row["failed"] else "0"
-    state = (row["state"], _STYLES[row["state"]])
+    state = (row["state"], STUDY_STYLES[row["state"]])
     return [(row["name"], "bold"), state, f"{row['trials']}{total}", failed, value, duration(row["elapsed_s"])]
 
 
@@ -102,13 +83,13 @@ def status(study: StudyMachine, paths: StudyPaths, *, live: bool = False) -> Vie
         "state": state_word(study, live=live),
         "reason": ending,
         "path": str(paths.root),
-        "trials": {state.value: count for state, count in study.counts().items()},
+        "trials": trial_counts(study, live=live),
         "best": _best(study),
         "elapsed_s": study.elapsed_s,
         "budget": budget(study),
         "rungs": rungs(study),
         "failures": failures(study, paths),
-        "attempts": dict(Counter(a.outcome or "running" for t in study.trials.values() for a in t.attempts)),
+        "attempts": dict(Counter(outcome_word(a, live=live) for t in study.trials.values() for a in t.attempts)),
         "promotions": [each.model_dump(exclude={"time", "type"}) for each in study.promotions],
         "slots": study.run.slots if live and study.run else None,
         "dashboard": study.run.dashboard if live and study.run else None,
@@ -144,7 +125,7 @@ def budget(study: StudyMachine) -> dict[str, dict[str, float | None]]:
 
 
 def rungs(study: StudyMachine) -> list[dict[str, Any]]:
-    """The rungs of the lowest bracket and max_t: how many trials came there, went on, were stopped; the best value."""
+    """The rungs of the lowest bracket and max_t: how many trials came, went on, were stopped; the best value there."""
     fidelities = [rung.t for rung in plan.make(study.spec, slots=1).rungs]
     judged = Counter((each.rung, each.action) for each in study.decisions if each.rung is not None)
     return [
@@ -176,12 +157,12 @@ def _log(study: StudyMachine, paths: StudyPaths, trial_number: int) -> str:
 
 
 def _draw_status(data: dict[str, Any], study: StudyMachine, glyphs: Glyphs) -> RenderableType:
-    counts = ", ".join(f"{count} {state}" for state, count in data["trials"].items() if count)
+    counts = counts_text(data["trials"], live=data["state"] == "running")
     top = data["best"]
     time_attr = study.spec.scheduler.time_attr
     rows: list[tuple[str, Cell]] = [
         ("study", (data["study"], "bold")),
-        ("state", (data["state"], _STYLES[data["state"]])),
+        ("state", (data["state"], STUDY_STYLES[data["state"]])),
         ("reason", data["reason"] or ""),
         ("trials", counts or "none yet"),
         (
@@ -238,6 +219,7 @@ def _failure_table(rows: Sequence[Mapping[str, Any]], glyphs: Glyphs) -> Rendera
     cells: list[list[Cell]] = []
     for row in rows:
         numbers = ", ".join(map(str, row["trials"]))
-        cells += [[str(len(row["trials"])), (row["reason"], "red")], ["", (f"trials {numbers}", "dim")]]
+        word = "trial" if len(row["trials"]) == 1 else "trials"
+        cells += [[str(len(row["trials"])), (row["reason"], "red")], ["", (f"{word} {numbers}", "dim")]]
         cells += [["", (f"log {row['log']}", "dim")]]
     return table([("failed", "r"), ("reason", "f")], cells, glyphs)

@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from typing import Any
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
+_FIVE_DIGITS, _EIGHT_DIGITS = 1e4, 1e7
 _FIRST_PRINTABLE, _DELETE, _LAST_CONTROL = 0x20, 0x7F, 0x9F
 
 
 def number(value: float | None) -> str:
-    """Four significant digits; "-" for a value that isn't there."""
-    return "-" if value is None else f"{value:.4g}"
+    """Four significant digits, more for large whole parts; "-" for a value that isn't there."""
+    if value is None:
+        return "-"
+    return f"{value:.0f}" if _FIVE_DIGITS <= abs(value) < _EIGHT_DIGITS else f"{value:.4g}"
 
 
 def shown(value: Any) -> str:
@@ -27,7 +30,7 @@ def shown(value: Any) -> str:
 
 
 def counted(count: int, noun: str) -> str:
-    """"1 trial", "2 trials"."""
+    """A number of things: "1 trial", "2 trials"."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 

@@ -7,25 +7,27 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from sweep.core.spec import Constant
+from sweep.core.space import constants
 from sweep.core.study import StudyMachine
 from sweep.core.trial import Trial
 from sweep.watch.columns import Columns
-from sweep.watch.text import Glyphs, duration, plain, shown
-from sweep.watch.view import Cell, View, table
+from sweep.watch.text import Glyphs, counted, duration, plain, shown
+from sweep.watch.view import Cell, View, note, stacked, table, whole_columns
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
 _STYLES = {"complete": "green", "failed": "red", "stopped": "dim", "running": "cyan"}
-_LEFT = ("state", "reason")
-_FIXED_WIDTH = 46
-_COLUMN_WIDTH = 12
-_LONGEST = 40
+_KINDS = {"state": "l", "reason": "f"}
 
 
 def trials_table(
-    study: StudyMachine, *, sort: str | None = None, filters: Sequence[str] = (), columns: Sequence[str] | None = None
+    study: StudyMachine,
+    *,
+    sort: str | None = None,
+    filters: Sequence[str] = (),
+    columns: Sequence[str] | None = None,
+    live: bool = False,
 ) -> View:
     """The trials, all or some.
 
@@ -33,29 +35,33 @@ def trials_table(
         study: its state.
         sort: a column's name; "-" before it for the other direction. By number when it is None.
         filters: expressions that all hold: `state=complete`, `val_loss<0.5 and lr>1e-4`.
-        columns: names; None for all in the data, and for as many as fit when drawn.
+        columns: names; None for all in the data, and for those that fit when drawn.
+        live: whether a driver holds the study's lock.
 
     Raises:
         InputError: a column that isn't there, or an expression that can't be read.
     """
-    known = Columns(study)
+    known = Columns(study, live=live)
     trials = _chosen(study, known, sort, filters)
     if columns is None:
         data = [_record(study, known, trial) for trial in trials]
-        return View(
-            plain(data), lambda glyphs, width: _draw(study, known, trials, _fitting(study, known, width), glyphs)
-        )
+        return View(plain(data), lambda glyphs, width: _draw_fitting(study, known, trials, glyphs, width))
     names = list(columns)
     readers = {name: known.reader(name) for name in names}
     rows = [{name: read(trial) for name, read in readers.items()} for trial in trials]
-    return View(plain(rows), lambda glyphs, _: _draw(study, known, trials, names, glyphs))
+    return View(plain(rows), lambda glyphs, _: table(*_drawn(study, known, trials, names), glyphs))
 
 
 def trials_csv(
-    study: StudyMachine, *, sort: str | None = None, filters: Sequence[str] = (), columns: Sequence[str] | None = None
+    study: StudyMachine,
+    *,
+    sort: str | None = None,
+    filters: Sequence[str] = (),
+    columns: Sequence[str] | None = None,
+    live: bool = False,
 ) -> str:
     """The trials as CSV, with a head; a value that isn't there is empty, NaN is `nan`. See `trials_table`."""
-    known = Columns(study)
+    known = Columns(study, live=live)
     names = list(columns) if columns is not None else _all_names(known)
     readers = [known.reader(name) for name in names]
     out = io.StringIO()
@@ -76,15 +82,6 @@ def _all_names(known: Columns) -> list[str]:
     return ["trial", "state", "t", *metrics, *params, "attempts", "seconds", "bracket", "reason"]
 
 
-def _fitting(study: StudyMachine, known: Columns, width: int) -> list[str]:
-    """The columns that people look at first, as many parameters as there is room for, constants last."""
-    varied = sorted(known.params, key=lambda name: isinstance(study.spec.parameters.get(name), Constant))
-    count = max(1, (width - _FIXED_WIDTH) // _COLUMN_WIDTH)
-    params = [known.unambiguous(name, "param") for name in varied[:count]]
-    objective = known.unambiguous(study.metric.name, "metric")
-    return ["trial", "state", "t", objective, *params, "seconds", *(["reason"] if width > 2 * _LONGEST else [])]
-
-
 def _record(study: StudyMachine, known: Columns, trial: Trial) -> dict[str, Any]:
     names = ("trial", "state", "t", "value", "attempts", "seconds", "bracket", "reason")
     report = trial.best(study.metric)
@@ -96,14 +93,35 @@ def _record(study: StudyMachine, known: Columns, trial: Trial) -> dict[str, Any]
     }
 
 
-def _draw(
-    study: StudyMachine, known: Columns, trials: Sequence[Trial], names: Sequence[str], glyphs: Glyphs
+# Drawing
+
+
+def _draw_fitting(
+    study: StudyMachine, known: Columns, trials: Sequence[Trial], glyphs: Glyphs, width: int
 ) -> RenderableType:
+    """What people look at first, and as many of the varying parameters as there is room for; no column is cut."""
+    same = constants(study.spec)
+    objective = known.unambiguous(study.metric.name, "metric")
+    params = [known.unambiguous(name, "param") for name in known.params if name not in same]
+    names = ["trial", "state", "t", objective, *params, "seconds"]
+    heads, rows = _drawn(study, known, trials, names)
+    first = [names.index(name) for name in ("trial", "state", objective, "t", "seconds")]
+    kept = whole_columns(heads, rows, glyphs, width, first)
+    drawn = table([heads[i] for i in kept], [[row[i] for i in kept] for row in rows], glyphs)
+    left_out = len(names) - len(kept)
+    if not left_out:
+        return drawn
+    return stacked([drawn, note(f"{counted(left_out, 'more column')}: --columns or --csv", glyphs, "dim")])
+
+
+def _drawn(
+    study: StudyMachine, known: Columns, trials: Sequence[Trial], names: Sequence[str]
+) -> tuple[list[tuple[str, str]], list[list[Cell]]]:
+    """Heads and rows for `table`."""
     best = study.best
-    heads = [(_head(study, name), "l" if name in _LEFT else "r") for name in names]
+    heads = [(_head(study, name), _KINDS.get(name, "r")) for name in names]
     readers = {name: known.reader(name) for name in names}
-    rows = [[_cell(name, read(trial), bold=trial is best) for name, read in readers.items()] for trial in trials]
-    return table(heads, rows, glyphs)
+    return heads, [[_cell(name, readers[name](trial), bold=trial is best) for name in names] for trial in trials]
 
 
 def _head(study: StudyMachine, name: str) -> str:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
+_GAP = 2
+"""Spaces between two columns."""
+
 Draw = Callable[[Glyphs, int], "RenderableType"]
 """Draws for an output's glyphs and width in columns."""
 
@@ -56,7 +59,7 @@ def table(
     from rich.table import Table
 
     found = Table(
-        box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=any(head for head, _ in columns),
+        box=None, padding=(0, _GAP, 0, 0), pad_edge=False, show_header=any(head for head, _ in columns),
         title=_text(title, glyphs, "bold") if title else None, title_justify="left", header_style="dim",
     )  # fmt: skip
     cut: OverflowMethod = "ellipsis" if glyphs.unicode else "crop"
@@ -71,6 +74,34 @@ def table(
             *(_text(cell, glyphs) if isinstance(cell, str) else _text(cell[0], glyphs, cell[1]) for cell in row)
         )
     return found
+
+
+def whole_columns(
+    columns: Sequence[tuple[str, str]], rows: Sequence[Sequence[Cell]], glyphs: Glyphs, width: int, first: Sequence[int]
+) -> list[int]:
+    """The indices of those columns of a `table` that it can draw uncut in this width, in their order.
+
+    Args:
+        columns: as for `table`.
+        rows: as for `table`.
+        glyphs: what can be drawn.
+        width: of the whole.
+        first: indices of columns that take room before the others do, the most important first.
+    """
+    from rich.cells import cell_len
+
+    def needed(index: int) -> int:
+        cells = [row[index] for row in rows]
+        texts = [columns[index][0], *(cell if isinstance(cell, str) else cell[0] for cell in cells)]
+        return max(cell_len(glyphs.clean(text)) for text in texts)
+
+    kept: list[int] = []
+    room = width + _GAP
+    for index in dict.fromkeys([*first, *range(len(columns))]):
+        if needed(index) + _GAP <= room:
+            kept.append(index)
+            room -= needed(index) + _GAP
+    return sorted(kept)
 
 
 def facts(rows: Sequence[tuple[str, Cell]], glyphs: Glyphs) -> Table:

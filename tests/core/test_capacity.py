@@ -20,13 +20,14 @@ from sweep.errors import ResourceError
     ],
 )
 def test_slots_are_what_cores_and_whole_gpus_allow(resources, nodes, slots, share):
-    assert grant(resources, nodes)[:2] == (slots, share)
+    granted = grant(resources, nodes)
+    assert (granted.slots, granted.gpu) == (slots, share)
 
 
 def test_cluster_without_gpus_runs_on_cpu_slots_and_says_so_once():
-    slots, share, notes = grant(Resources(cpu=1, gpu=0.25), [Node("a", 2, 0), Node("b", 2, 0)])
-    assert (slots, share) == (4, 0)
-    assert notes == ("No GPU here: trials run on the CPU (1 core each, gpu: 0.25 unused).",)
+    granted = grant(Resources(cpu=1, gpu=0.25), [Node("a", 2, 0), Node("b", 2, 0)])
+    assert (granted.slots, granted.gpu, granted.cpu) == (4, 0, 1)
+    assert granted.notes == ("No GPU here: trials run on the CPU (1 core each, gpu: 0.25 unused).",)
 
 
 def test_more_gpus_than_any_node_has_is_refused():
@@ -35,5 +36,11 @@ def test_more_gpus_than_any_node_has_is_refused():
 
 
 def test_more_cores_than_any_node_has_is_refused():
-    with pytest.raises(ResourceError, match=r"a trial asks for 16 cores .* the largest has 8 cores"):
+    with pytest.raises(ResourceError, match=r"a trial asks for 16 cores, .* the largest has 8 cores"):
         grant(Resources(cpu=16), [Node("a", 8, 0)])
+
+
+def test_machine_without_a_gpu_runs_a_file_that_asks_for_more_cores_than_it_has():
+    granted = grant(Resources(cpu=8, gpu=1), [Node("laptop", 2, 0)])
+    assert (granted.slots, granted.gpu, granted.cpu) == (1, 0, 2)
+    assert granted.notes == ("No GPU here: trials run on the CPU (2 cores each, gpu: 1 unused).",)

@@ -1,10 +1,12 @@
 """What a study will do, before it does."""
 
+import math
 import random
 
 from sweep.core import plan
 from sweep.core.schedulers.asha import Asha
 from sweep.core.spec import Budget, FloatRange, Metric, Resources, Scheduler, StudySpec
+from sweep.core.trial import Report, Trial
 
 
 def spec(**changes):
@@ -49,6 +51,24 @@ def test_without_a_scheduler_everyone_is_trained_to_the_end():
     made = plan.make(spec(scheduler=Scheduler(type="none", max_t=9)), slots=1)
     assert [(rung.t, rung.expected_trials) for rung in made.rungs] == [(9, 27)]
     assert made.expected_t == made.longest_t == 243
+
+
+def test_a_rungs_best_is_of_the_first_report_at_or_past_it_and_before_the_next():
+    def trial(number, *reports):
+        found = Trial(number, {}, 0, 0.0)
+        found.reports += [Report(t, {"loss": value}, None, 1, 0.0) for t, value in reports]
+        return found
+
+    trials = [
+        trial(0, (1, 0.9), (2, 0.1), (3, 0.8), (9, 0.5)),
+        trial(1, (2, 0.7), (4, 0.85)),
+        trial(2, (5, 0.2)),
+        trial(3, (1, math.nan), (2, 0.0)),
+        trial(4),
+    ]
+    table = plan.survival(trials, [1, 3, 9], Metric(name="loss", goal="minimize"))
+    assert table == [(1, 4, 0.7), (3, 3, 0.2), (9, 1, 0.5)]
+    assert plan.survival(trials, [1, 3, 9], Metric(name="acc", goal="maximize"))[0] == (1, 4, None)
 
 
 def test_study_that_only_time_ends_has_no_bound_in_epochs():

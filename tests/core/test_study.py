@@ -98,7 +98,7 @@ def test_trial_that_reaches_max_t_is_complete_with_its_best_value():
     run.end(trial, attempt, "returned")
     assert run.machine.trials[0].state is TrialState.COMPLETE
     assert told(run) == {0: ("complete", 0.2)}
-    assert run.ended() == [core.EndRun("budget.trials is used up: 1 trials", complete=True)]
+    assert run.ended() == [core.EndRun("budget.trials is used up: 1 trial", complete=True)]
 
 
 def test_loser_at_a_rung_is_stopped_and_told_so():

@@ -6,8 +6,11 @@ import re
 from dataclasses import replace
 
 import pytest
+import torch
+from conftest import new_state
 
 from sweep.registry import promote
+from sweep.store import checkpoints
 
 
 @pytest.fixture
@@ -29,6 +32,27 @@ def test_says_what_it_is_and_where_it_came_from(text):
         "8 parameters in 2 tensors (float32).",
     ):
         assert row in text
+
+
+def test_data_and_network_are_told_a_fact_a_row(registry, source, tmp_path):
+    network = {"name": "vit", "options": {"hidden": 51, "dropout": 0.0467402401}, "classes": None}
+    data = {"name": "digits", "options": {}, "mean": [0.305239968, 0.5]}
+
+    def fill(beside):
+        torch.save(new_state(), beside / "state.pt")
+
+    checkpoints.write(tmp_path / "told", fill, {"t": 3, "data": data, "model": network})
+    text = promote(registry, "vit", replace(source, checkpoint=tmp_path / "told"), alias=None).card.read_text()
+    assert "## Data\n\n|  |  |\n|---|---|\n| name | digits |\n| mean | 0.30524, 0.5 |\n" in text
+    for row in ("| name | vit |", "| options.hidden | 51 |", "| options.dropout | 0.0467402 |"):
+        assert row in text.split("## Network")[1]
+    assert "{" not in text.split("## Data")[1]
+
+
+def test_data_and_network_that_were_not_recorded(registry, source, tmp_path):
+    checkpoints.write(tmp_path / "untold", lambda beside: torch.save(new_state(), beside / "state.pt"), {"t": 3})
+    text = promote(registry, "vit", replace(source, checkpoint=tmp_path / "untold"), alias=None).card.read_text()
+    assert "## Data\n\nnot recorded\n" in text
 
 
 def test_curve_is_summed_up_without_its_infinite_part(text):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 import json
 
+import pytest
 from plays import AsciiStream, Play, new_spec
 
 from sweep.core import events as ev
 from sweep.core.events import ANY_EVENT
-from sweep.core.spec import Retries
+from sweep.core.spec import Budget, Retries
 from sweep.watch.lines import JsonLines, LineLog
 
 
@@ -91,3 +92,44 @@ def test_json_lines_are_the_lines_of_the_log(spec):
     lines = out.getvalue().splitlines()
     assert [ANY_EVENT.validate_json(line).type for line in lines] == [event.type for event in play.events]
     assert all(isinstance(json.loads(line), dict) for line in lines)
+
+
+def test_a_trial_starts_with_what_varies_only(spec):
+    out = io.StringIO()
+    logged(Play(spec), out)
+    assert ": lr=" in out.getvalue()
+    assert "width=" not in out.getvalue()
+
+
+def test_the_leader_is_told_only_when_it_is_another_trial():
+    out, play = io.StringIO(), Play(new_spec(budget=Budget(trials=1)), slots=1)
+    play._seen = LineLog(out).event
+    play.begin()
+    play.step()
+    for t in range(1, 10):
+        play.report(0, 1 / t)
+    assert out.getvalue().count("best so far: ") == 1
+    assert "study toy complete after 1s, 1 trial (1 complete): budget.trials is used up: 1 trial\n" in out.getvalue()
+
+
+@pytest.mark.parametrize("name", ["val_los", "other"])
+def test_a_reason_never_ends_with_two_stops(name):
+    out, play = io.StringIO(), Play(new_spec(budget=Budget(trials=1)), slots=1)
+    play._seen = LineLog(out).event
+    play.begin()
+    play.step()
+    metrics = {"epoch": 1.0, name: 0.5}
+    play.handle(ev.Reported(time=play.now, trial=0, attempt=1, metrics=metrics))
+    play.step("returned")
+    (line,) = [line for line in out.getvalue().splitlines() if "trial 0 failed" in line]
+    assert ("Did you mean metric.name: val_los? Log: " in line) is (name == "val_los")
+    assert ("it reported other. Log: " in line) is (name == "other")
+
+
+def test_going_on_after_one_trial_is_singular():
+    out, play = io.StringIO(), Play(new_spec(), slots=1)
+    play.begin()
+    play.step()
+    play._seen = LineLog(out).event
+    play.begin()
+    assert "going on after 1 trial\n" in out.getvalue()

@@ -86,6 +86,18 @@ def test_frame_says_how_many_running_trials_it_hides():
     assert f"and {40 - shown} more running" in "\n".join(lines)
 
 
+def test_frame_keeps_its_lines_between_two_trials():
+    play = Play(new_spec(), slots=1)
+    play.begin()
+    play.step()
+    while play.machine.running():
+        play.report(0)
+    between = picture(play, (80, 24))
+    assert "none at work" in "\n".join(between)
+    play.step()
+    assert len(picture(play, (80, 24))) == len(between)
+
+
 def test_frame_in_ascii_is_ascii(spec):
     text = "\n".join(picture(started(spec, 22, fail_at=9), (80, 24), "ascii"))
     assert text.isascii()
@@ -207,10 +219,8 @@ def test_any_reachable_state_can_be_drawn(spec, happenings, size, encoding):
     tally, machine, paths = tally_of(play), play.machine, StudyPaths(Path("nowhere"))
     assert tally.counts == machine.counts()
     assert (tally.best.trial if tally.best else None) == (machine.best.number if machine.best else None)
-    reached = [
-        count for _, count, _ in survival(list(machine.trials.values()), [r.t for r in tally.rungs], machine.metric)
-    ]
-    assert [rung.reached for rung in tally.rungs] == reached
+    counted = survival(list(machine.trials.values()), [r.t for r in tally.rungs], machine.metric)
+    assert [(rung.t, rung.reached, rung.best) for rung in tally.rungs] == counted
     assert set(tally.running) == {n for n, t in machine.trials.items() if t.state is TrialState.RUNNING}
     views = [
         studies_table([study_row(machine, paths)]), status(machine, paths, live=True), trials_table(machine),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,13 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from sweep.core import events as ev
-from sweep.core.spec import Budget, FloatRange, Metric, Scheduler
+from sweep.core import plan
+from sweep.core.spec import Budget, Constant, FloatRange, Metric, Resources, Scheduler
 from sweep.core.study import StudyMachine
 from sweep.errors import InputError
 from sweep.store import checkpoints
+from sweep.store.paths import StudyPaths
+from sweep.watch.plan import plan_view
 from sweep.watch.summary import summary
 from sweep.watch.tables import (
     best,
@@ -28,6 +32,7 @@ from sweep.watch.tables import (
     trials_csv,
     trials_table,
 )  # fmt: skip
+from sweep.watch.text import number
 
 
 def views(study, paths):
@@ -56,11 +61,11 @@ def test_ascii_consoles_get_ascii_without_escape_codes(finished, paths, name, as
 
 def test_state_words(spec):
     study = Play(spec)
-    assert state_word(study.machine, live=False) == "resumable"
+    assert state_word(study.machine, live=False) == "interrupted"
     study.begin()
     study.step()
     assert state_word(study.machine, live=True) == "running"
-    assert state_word(study.machine, live=False) == "resumable"
+    assert state_word(study.machine, live=False) == "interrupted"
     study.handle(ev.StopRequested(time=study.now, reason="SIGINT"))
     study.report(0)
     assert state_word(study.machine, live=False) == "interrupted"
@@ -174,8 +179,88 @@ def test_a_metric_and_a_parameter_of_one_name_stay_apart():
     play._config = lambda: {"lr": 0.5, "accuracy": 0.25}
     study = play.to_the_end().machine
     row = next(csv.DictReader(io.StringIO(trials_csv(study))))
-    assert row["param.accuracy"] == "0.25"
-    assert row["accuracy"] != "0.25"
+    assert row["accuracy"] == "0.25"
+    assert row["metric.accuracy"] != "0.25"
+    assert len(trials_table(study, filters=["accuracy=0.25"]).data) == len(study.trials)
+    assert trials_table(study, columns=["accuracy"]).data[0] == {"accuracy": 0.25}
+    assert drawn(trials_table(study))[0].split() == ["trial", "state", "epoch", "val_loss", "lr", "accuracy", "time"]
+
+
+def test_an_objective_that_is_also_a_parameter_is_drawn_as_the_metric():
+    spec = new_spec(parameters={"lr": FloatRange(min=0, max=1), "val_loss": FloatRange(min=0, max=1)})
+    play = Play(spec)
+    play._config = lambda: {"lr": 0.5, "val_loss": 0.25}
+    study = play.to_the_end().machine
+    assert drawn(trials_table(study))[0].split()[3:] == ["metric.val_loss", "lr", "val_loss", "time"]
+    values = [row["value"] for row in trials_table(study, sort="metric.val_loss").data]
+    assert values == sorted(values)
+
+
+@pytest.mark.parametrize("width", [30, 50, 80, 110, 140])
+def test_trials_are_drawn_in_whole_columns(width):
+    names = [f"augmentation_strength_{i}" for i in range(6)]
+    varied = {name: FloatRange(min=0, max=1) for name in names}
+    play = Play(new_spec(parameters={**varied, "lr": FloatRange(min=0, max=1), "width": Constant(value=64)}))
+    play._config = lambda: {**dict.fromkeys(names, 0.123456789), "lr": 0.5, "width": 64}
+    study = play.to_the_end(fail_each=7).machine
+    lines = drawn(trials_table(study), (width, 24))
+    text = "\n".join(lines)
+    assert "…" not in text
+    heads = lines[0].split()
+    assert set(heads) <= {"trial", "state", "epoch", "val_loss", *names, "lr", "time"}
+    assert heads[:2] == ["trial", "state"]
+    assert {line.split()[1] for line in lines[1 : 1 + len(study.trials)]} == {
+        trial.state.value for trial in study.trials.values()
+    }
+    count = 12 - len(heads)
+    assert count > 0
+    note = " ".join(" ".join(lines[2 + len(study.trials) :]).split())
+    assert note == f"{count} more column{'s' if count > 1 else ''}: --columns or --csv"
+
+
+def test_nothing_is_said_of_columns_when_all_are_there(finished):
+    lines = drawn(trials_table(finished))
+    assert lines[0].split() == ["trial", "state", "epoch", "val_loss", "lr", "optimizer", "mixed", "time"]
+    assert len(lines) == 1 + len(finished.trials)
+
+
+def test_a_long_reason_is_folded_not_cut():
+    study = Play(new_spec()).to_the_end().machine
+    text = " ".join("\n".join(drawn(trials_table(study, columns=["trial", "state", "reason"]), (40, 24))).split())
+    assert "…" not in text
+    assert "budget" in text or "within the" in text
+
+
+def test_a_rungs_best_is_the_value_reported_there():
+    play = Play(new_spec(budget=Budget(trials=1)), slots=1)
+    play.begin()
+    play.step()
+    for value in (0.9, 0.1, 0.7, 0.2, 0.6, 0.5, 0.4, 0.3, 0.8):
+        play.report(0, value)
+    rows = status(play.machine, StudyPaths(Path("nowhere"))).data["rungs"]
+    assert [(row["t"], row["best"]) for row in rows] == [(1, 0.9), (3, 0.7), (9, 0.8)]
+
+
+def test_a_study_that_nobody_works_on_has_no_running_trials(spec, paths):
+    play = Play(spec)
+    play.begin()
+    play.step()
+    play.report(0, 0.5)
+    views = [
+        status(play.machine, paths), summary(play.machine, paths), trials_table(play.machine),
+        trial_story(play.machine, paths, 0), best(play.machine, paths), studies_table([study_row(play.machine, paths)]),
+    ]  # fmt: skip
+    for view in views:
+        assert "running" not in "\n".join(drawn(view)) + json.dumps(view.data).replace('"running": 0', "")
+    data = status(play.machine, paths).data
+    assert (data["trials"]["waiting"], data["attempts"]) == (3, {"lost": 1})
+    assert "3 waiting to go on" in "\n".join(drawn(status(play.machine, paths)))
+    assert len(trials_table(play.machine, filters=["state=waiting"]).data) == 3
+    assert "state,waiting" not in trials_csv(play.machine, columns=["state"], live=True)
+    live = status(play.machine, paths, live=True)
+    assert live.data["trials"]["running"] == 1
+    assert "1 running" in "\n".join(drawn(live))
+    assert trial_story(play.machine, paths, 0, live=True).data["attempts"][0]["outcome"] == "running"
 
 
 def test_nan_is_null_in_json(paths):
@@ -217,6 +302,29 @@ def test_a_trials_story_has_attempts_and_reasons(finished, paths):
     assert "stop" in text
 
 
+def test_a_trials_story_shows_its_learning_curve(finished, paths):
+    trial = finished.best
+    lines = [line.split() for line in drawn(trial_story(finished, paths, trial.number))]
+    start = lines.index(["epoch", "val_loss", "accuracy"])
+    rows = lines[start + 1 : start + 1 + len(trial.reports)]
+    assert rows == [[str(r.t), number(r.metrics["val_loss"]), number(r.metrics["accuracy"])] for r in trial.reports]
+
+
+def test_a_long_learning_curve_is_thinned_out_but_keeps_its_best(paths):
+    play = Play(new_spec(scheduler=Scheduler(max_t=100), budget=Budget(trials=1)), slots=1)
+    play.begin()
+    play.step()
+    for t in range(1, 101):
+        play.report(0, 0.5 if t == 62 else 2 - t / 100)
+    lines = [line.split() for line in drawn(trial_story(play.machine, paths, 0))]
+    start = lines.index(["epoch", "val_loss", "accuracy"])
+    shown = [int(line[0]) for line in lines[start + 1 : lines.index([], start)]]
+    assert (shown[0], shown[-1]) == (1, 100)
+    assert 62 in shown
+    assert len(shown) <= 13
+    assert f"{100 - len(shown)} more reports: --json".split() in lines
+
+
 def test_no_such_trial(finished, spec, paths):
     with pytest.raises(InputError, match=r"toy has no trial 99\. Its trials are 0 to 11\."):
         trial_story(finished, paths, 99)
@@ -224,7 +332,8 @@ def test_no_such_trial(finished, spec, paths):
         trial_story(StudyMachine(spec), paths, 0)
 
 
-def test_summary_tells_what_won_what_it_took_and_what_next(finished, paths):
+def test_summary_tells_what_won_what_it_took_and_what_next(finished, paths, monkeypatch):
+    monkeypatch.chdir(paths.root.parent.parent)
     finished.handle(
         ev.Promoted(
             time=0, trial=finished.best.number, model="toy", version=7, alias="champion", path="registry/toy/v7"
@@ -241,15 +350,50 @@ def test_summary_tells_what_won_what_it_took_and_what_next(finished, paths):
         f"sweep logs toy {status(finished, paths).data['failures'][0]['trials'][0]}",
         "sweep trials toy",
         "sweep best toy",
-        f"tensorboard --logdir {paths.trials}",
+        "tensorboard --logdir studies/toy/trials",
         "sweep models show toy",
     ]
 
 
 def test_summary_of_an_interrupted_study_says_how_to_go_on(spec):
-    from sweep.store.paths import StudyPaths
-
     view = summary(StudyMachine(spec), StudyPaths(Path("my studies/toy")))
-    assert view.data["next"][0] == "sweep resume toy"
+    assert view.data["next"][0] == "sweep resume toy --storage 'my studies'"
+    assert not [command for command in view.data["next"] if command.startswith("sweep best")]
     assert "tensorboard --logdir 'my studies/toy/trials'" in view.data["next"]
     assert "No trial reported a finite val_loss." in drawn(view)[0]
+
+
+def test_next_commands_name_the_folders_that_are_not_the_default(finished, paths, monkeypatch):
+    monkeypatch.chdir(paths.root.parent.parent.parent)
+    monkeypatch.delenv("SWEEP_STORAGE", raising=False)
+    monkeypatch.delenv("SWEEP_REGISTRY", raising=False)
+    promoted = ev.Promoted(
+        time=0, trial=0, model="toy", version=1, path=str(paths.root.parent.parent / "models/toy/v1")
+    )
+    finished.handle(promoted)
+    here = paths.root.parent.parent.name
+    commands = summary(finished, paths).data["next"]
+    assert f"sweep trials toy --storage {here}/studies" in commands
+    assert f"sweep best toy --storage {here}/studies" in commands
+    assert f"sweep models show toy --registry {here}/models" in commands
+    monkeypatch.setenv("SWEEP_STORAGE", f"{here}/studies")
+    assert "sweep best toy" in summary(finished, paths).data["next"]
+
+
+@pytest.mark.parametrize(("resources", "row"), [(Resources(gpu=0.25), True), (Resources(), False)])
+def test_the_plan_speaks_of_gpu_hours_only_where_a_gpu_is_taken(resources, row):
+    spec = new_spec(resources=resources, budget=Budget(trials=1, time="5m"))
+    text = "\n".join(drawn(plan_view(spec, plan.make(spec, slots=1))))
+    assert ("GPU-hours" in text) is row
+    assert "1 trial or 5m" in text
+
+
+def test_the_plan_of_a_share_without_a_gpu_has_no_gpu_hours():
+    spec = new_spec()
+    made = replace(plan.make(spec, slots=1), gpu=0.0)
+    assert "GPU-hours" not in "\n".join(drawn(plan_view(spec, made)))
+
+
+def test_counts_of_one_are_singular(spec):
+    study = Play(new_spec(budget=Budget(trials=1))).to_the_end().machine
+    assert study.ended.reason == "budget.trials is used up: 1 trial"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sweep.watch.text import duration, glyphs_for, number, plain, shown
+from sweep.watch.text import counted, duration, glyphs_for, number, plain, sentence, shown
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,12 @@ def test_values():
     ]  # fmt: skip
     assert number(None) == "-"
     assert number(math.nan) == "nan"
+    assert [number(value) for value in (79702.4, 1234567, 3.1e9, -math.inf)] == ["79702", "1234567", "3.1e+09", "-inf"]
+
+
+def test_counts_and_sentences():
+    assert [counted(count, "trial") for count in (0, 1, 2)] == ["0 trials", "1 trial", "2 trials"]
+    assert [sentence(text) for text in ("so", "so.", "so?")] == ["so.", "so.", "so?"]
 
 
 def test_plain_has_no_nan():
