@@ -53,7 +53,7 @@ def card(manifest: Manifest, curve: Sequence[Mapping[str, float]], time_attr: st
         "## Load it\n\n" + _loading(manifest),
         "## Data\n\n" + _described(manifest.data),
         "## Network\n\n" + _described(manifest.network),
-        "## Where it came from\n\n" + _table(("", ""), _lineage(manifest, time_attr)),
+        "## Where it came from\n\n" + _table(("fact", "value"), _lineage(manifest, time_attr)),
     ]
     return "\n".join(parts)
 
@@ -125,7 +125,7 @@ def _described(description: Any) -> str:
     """What a checkpoint says of its data or network: a fact a row, those of maps inside under dotted names."""
     if not isinstance(description, Mapping):
         return f"{_text(description)}\n"
-    return _table(("", ""), dict(_flat(description)))
+    return _table(("fact", "value"), dict(_flat(description)))
 
 
 def _flat(description: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -43,7 +43,7 @@ def test_data_and_network_are_told_a_fact_a_row(registry, source, tmp_path):
 
     checkpoints.write(tmp_path / "told", fill, {"t": 3, "data": data, "model": network})
     text = promote(registry, "vit", replace(source, checkpoint=tmp_path / "told"), alias=None).card.read_text()
-    assert "## Data\n\n|  |  |\n|---|---|\n| name | digits |\n| mean | 0.30524, 0.5 |\n" in text
+    assert "## Data\n\n| fact | value |\n|---|---|\n| name | digits |\n| mean | 0.30524, 0.5 |\n" in text
     for row in ("| name | vit |", "| options.hidden | 51 |", "| options.dropout | 0.0467402 |"):
         assert row in text.split("## Network")[1]
     assert "{" not in text.split("## Data")[1]
