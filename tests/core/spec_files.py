@@ -149,7 +149,9 @@ sections: dict[str, st.SearchStrategy[Any]] = {
             "gpu_memory": st.sampled_from([8, "8GiB", "512MiB", "0.3GiB"]),
         },
     ),
-    "promote": st.fixed_dictionaries({"model": folders}, optional={"alias": st.none() | folders}),
+    "promote": st.fixed_dictionaries(
+        {"model": folders}, optional={"alias": st.none() | st.sampled_from(["champion", "candidate", "best-of_1"])}
+    ),
     "environment": st.fixed_dictionaries(
         {}, optional={"env": st.dictionaries(st.text(min_size=1, max_size=5), texts | st.integers(), max_size=2)}
     ),

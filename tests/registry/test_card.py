@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from conftest import new_state
+from registry_files import new_state
 
 from sweep.registry import promote
 from sweep.store import checkpoints

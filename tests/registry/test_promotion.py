@@ -290,7 +290,7 @@ def test_eight_processes_get_eight_versions(registry, source, python):
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory, python):
     """Four registries, in each of which a promotion was killed -9 at another moment."""
-    from conftest import new_checkpoint, new_source, new_state
+    from registry_files import new_checkpoint, new_source, new_state
 
     folder = tmp_path_factory.mktemp("killed")
     source = new_source(new_checkpoint(folder / "epoch-3", new_state()))

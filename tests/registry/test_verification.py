@@ -6,9 +6,9 @@ import shutil
 from dataclasses import replace
 
 import pytest
-from conftest import new_checkpoint, new_source, new_state
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from registry_files import new_checkpoint, new_source, new_state
 
 from sweep.errors import RegistryError, VerificationError
 from sweep.registry import Problem, promote, verify
