@@ -6,12 +6,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from sweep.core import events as ev
 from sweep.core import study as core
 from sweep.core.protocols import Capacity, Decision, Placement, Sampler
 from sweep.core.seeds import derive
+from sweep.core.space import varying
+from sweep.core.spec import StudySpec
 from sweep.core.trial import Trial, TrialState
 from sweep.samplers.teaching import Learner
 from sweep.store import checkpoints
@@ -257,6 +259,7 @@ class Driver:
             cpu=self._capacity.cpu,
             env=spec.environment.env,
             working_dir=str(self._working_dir),
+            label=label(self.study.spec, trial.config),
         )
 
     def _relative(self, checkpoint: str | None) -> str | None:
@@ -308,6 +311,14 @@ class Driver:
         """Take stock of the checkpoints that an earlier driver left."""
         for trial in self.study.trials.values():
             self._settle(trial)
+
+
+def label(spec: StudySpec, config: Mapping[str, Any]) -> str:
+    """The parameters that vary, in a line for people."""
+    shown = {name: config[name] for name in varying(spec) if name in config}
+    return " ".join(
+        f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}" for name, value in shown.items()
+    )
 
 
 def keep_best(study: core.StudyMachine) -> int:

@@ -50,6 +50,7 @@ class Placement:
         env: environment variables for the training function.
         working_dir: absolute folder that is put first on sys.path.
         device: "cuda" or "cpu" to insist, "auto" for CUDA where there is one.
+        label: the parameters that vary, for people: "lr=0.0003 width=64".
     """
 
     study: str
@@ -68,6 +69,7 @@ class Placement:
     env: Mapping[str, str] = field(default_factory=dict)
     working_dir: str | None = None
     device: str = "auto"
+    label: str = ""
 
 
 class Channel(Protocol):

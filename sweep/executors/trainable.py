@@ -63,12 +63,9 @@ class AttemptTrainable(tune.Trainable):
         self._waiting = False
 
     def __repr__(self) -> str:
-        """What the Ray dashboard shows for this actor: trial, attempt and its parameters."""
-        config = self._placement.config
-        shown = " ".join(
-            f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}" for name, value in config.items()
-        )
-        return f"{self._placement.study} #{self._placement.trial} attempt {self._placement.attempt} {shown}"
+        """What the Ray dashboard shows for this actor: study, trial, attempt and the parameters that vary."""
+        placement = self._placement
+        return f"{placement.study} #{placement.trial} attempt {placement.attempt} {placement.label}".rstrip()
 
     def step(self) -> dict[str, Any]:
         """The next message of the attempt."""

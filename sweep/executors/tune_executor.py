@@ -29,6 +29,8 @@ from sweep.core.spec import Resources
 from sweep.errors import InputError, ResourceError
 from sweep.executors.trainable import Message, trainable_class
 
+LOGIN_NOTE = "The dashboard asks for a token; `ray get-auth-token` prints it."
+
 KNOCK_S = 5.0
 """How long a cluster may take to answer at its address."""
 
@@ -103,7 +105,7 @@ class TuneExecutor:
             slots=granted.slots,
             gpu=granted.gpu,
             cpu=granted.cpu,
-            notes=granted.notes,
+            notes=(*granted.notes, *([LOGIN_NOTE] if dashboard and os.environ.get("RAY_AUTH_MODE") == "token" else [])),
             dashboard=f"http://{dashboard}" if dashboard else None,
         )
 

@@ -48,6 +48,7 @@ def placement(tmp_path):
         time_attr="epoch",
         max_t=9,
         trial_dir=str(tmp_path / "demo" / "trials" / "0017"),
+        label="lr=0.0003123 width=64",
     )
 
 
