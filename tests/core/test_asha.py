@@ -33,6 +33,15 @@ def test_nan_never_advances(peers):
     assert judge(math.nan, sorted(peers), reduction_factor=2, rung=1).action == "stop"
 
 
+@pytest.mark.parametrize("value", [None, math.nan])
+def test_missing_value_stops_and_is_not_recorded(value):
+    asha = Asha(Scheduler(max_t=27), LOSS)
+    decision = asha.report(0, 0, 1, value)
+    assert decision.action == "stop"
+    assert "it can't advance" in decision.reason
+    assert asha.recorded()[1] == 0
+
+
 def test_reduction_factor_below_two_is_refused():
     with pytest.raises(ValueError, match="reduction_factor is 1; below 2 nobody would be stopped"):
         judge(1.0, [], reduction_factor=1, rung=1)

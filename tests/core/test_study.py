@@ -224,6 +224,21 @@ def test_time_between_a_kill_and_a_resume_is_not_spent():
     assert run.machine.ending is None
 
 
+def test_time_of_all_runs_counts_together():
+    run = Run(spec(budget=Budget(time=60)), slots=1)
+    for _ in range(3):
+        run.begin()
+        run.start()
+        run.tick(25)
+        last = run.report(0, len(run.machine.trials[0].attempts), run.machine.trials[0].t + 1, loss=0.1)
+        run.handle(ev.StopRequested(time=run.tick(0), reason="Ctrl-C"))
+        run.end(0, len(run.machine.trials[0].attempts), "interrupted")
+        run.handle(ev.RunEnded(time=run.tick(0), reason="Ctrl-C", complete=False))
+        run.tick(10_000)
+    assert last.action == "stop"
+    assert "budget.time is used up" in last.reason
+
+
 def test_target_ends_the_study_and_names_the_trial():
     run = Run(spec(metric=Metric(name="loss", goal="minimize", target=0.2)), slots=2)
     run.begin()

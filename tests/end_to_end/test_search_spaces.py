@@ -80,7 +80,7 @@ def test_resnet_search_runs_on_a_folder_of_images(tmp_path):
         "parameters.optimizer": "sgd",
         "scheduler.max_t": 5,
         "scheduler.grace_period": 1,
-        "budget.trials": 2,
+        "budget.trials": 1,
     }
     study = sweep.launch(
         FOLDER / "resnet.yaml", executor="inline", overrides=[f"{key}={value}" for key, value in changes.items()]

@@ -67,6 +67,11 @@ def test_same_seed_gives_the_same_trials_and_another_seed_others(algorithm):
 
 
 @pytest.mark.parametrize("algorithm", ["tpe", "random"])
+def test_no_two_trials_are_the_same(algorithm):
+    assert len({config["lr"] for config in play(OptunaSampler(spec(algorithm)), range(15))}) == 15
+
+
+@pytest.mark.parametrize("algorithm", ["tpe", "random"])
 def test_resumed_study_proposes_what_it_would_have_without_the_break(algorithm):
     whole = play(OptunaSampler(spec(algorithm)), range(20))
     resumed = OptunaSampler(spec(algorithm))
@@ -148,7 +153,11 @@ def test_journal_opens_in_optuna_with_the_same_numbers_states_and_values(tmp_pat
     assert study.trials[0].params == sampler.study.trials[0].params
 
 
-def test_journal_is_written_anew_even_past_a_dead_writers_lock(tmp_path):
+def test_journal_is_written_anew_without_waiting_for_a_dead_writers_lock(tmp_path, monkeypatch):
+    def never(_):
+        raise AssertionError("waited for a writer that is dead")
+
+    monkeypatch.setattr("optuna.storages.journal._file.time.sleep", never)
     path = tmp_path / "optuna.log"
     path.write_text("torn")
     (tmp_path / "optuna.log.lock").symlink_to(path)
