@@ -7,32 +7,23 @@ it is stopped. Retries, resumes and second attempts are new Tune trials, so Tune
 
 from __future__ import annotations
 
-import logging
 import os
 import shutil
-import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import ray
 from ray import tune
 from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 from ray.tune.stopper import Stopper
 
-from sweep.core.capacity import Grant, Node, grant
 from sweep.core.protocols import Capacity, Decision, Director, Placement, RunAttempt
 from sweep.core.spec import Resources
-from sweep.errors import InputError, ResourceError
+from sweep.executors.cluster import Cluster, quiet
 from sweep.executors.trainable import Message, trainable_class
-
-LOGIN_NOTE = "The dashboard asks for a token; `ray get-auth-token` prints it."
-
-KNOCK_S = 5.0
-"""How long a cluster may take to answer at its address."""
 
 _ENVIRONMENT = {
     # Our own log has everything; Tune's loggers write three files for each report.
@@ -74,9 +65,8 @@ class TuneExecutor:
         self._run_attempt = run_attempt
         self._resources = resources
         self._scratch = scratch
-        self._ray_options = dict(ray_options or {})
-        self._ours = False
-        self._grant = Grant(slots=1, gpu=0, cpu=1)
+        self._cluster = Cluster(ray_options or {})
+        self._capacity = Capacity(slots=1)
 
     def open(self) -> Capacity:
         """Connect to Ray, or start one on this machine; find out what fits.
@@ -86,34 +76,16 @@ class TuneExecutor:
             ResourceError: no node can hold a trial.
         """
         os.environ.update(_ENVIRONMENT)
-        dashboard: str | None = None
-        if not ray.is_initialized():
-            options = {"log_to_driver": False, "logging_level": logging.ERROR, **self._ray_options}
-            with _quiet_ray():
-                context = _connect(options)
-            self._ours = True
-            dashboard = context.dashboard_url
-        else:
-            dashboard = ray.get_runtime_context().gcs_address and _dashboard_of_running()
-        try:
-            granted = self._grant = grant(self._resources, _nodes())
-        except ResourceError:
-            self.close()
-            raise
-        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(granted.slots)
-        return Capacity(
-            slots=granted.slots,
-            gpu=granted.gpu,
-            cpu=granted.cpu,
-            notes=(*granted.notes, *([LOGIN_NOTE] if dashboard and os.environ.get("RAY_AUTH_MODE") == "token" else [])),
-            dashboard=f"http://{dashboard}" if dashboard else None,
-        )
+        capacity = self._cluster.open(self._resources)
+        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(capacity.slots)
+        self._capacity = capacity
+        return capacity
 
     def run(self, director: Director) -> None:
         """Let Tune place attempts until the director has finished."""
         bridge = _Bridge(director)
         tuner = tune.Tuner(
-            trainable_class(self._study, self._run_attempt, cpu=self._grant.cpu, gpu=self._grant.gpu),
+            trainable_class(self._study, self._run_attempt, cpu=self._capacity.cpu, gpu=self._capacity.gpu),
             tune_config=tune.TuneConfig(
                 search_alg=_Placements(bridge),
                 scheduler=_Judge(bridge),
@@ -132,7 +104,7 @@ class TuneExecutor:
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),
         )
-        with _quiet_ray(), bridge.own_failure_first():
+        with quiet(), bridge.own_failure_first():
             tuner.fit()
 
     def kill(self) -> None:
@@ -141,66 +113,8 @@ class TuneExecutor:
 
     def close(self) -> None:
         """Shut down the Ray that we started; remove what Tune wrote."""
-        if self._ours:
-            self._ours = False
-            ray.shutdown()
+        self._cluster.close()
         shutil.rmtree(self._scratch, ignore_errors=True)
-
-
-def _connect(options: Mapping[str, Any]) -> Any:
-    """Join the cluster of `options`, or start one here.
-
-    Raises:
-        InputError: the address is none, nobody answers there, or it doesn't let us in.
-    """
-    address = options.get("address")
-    if address is None:
-        return ray.init(**options)
-    if "://" in address:
-        raise InputError(
-            f"address: got {address!r}. Name a Ray cluster that this machine is part of: auto, or HOST:6379. "
-            "From elsewhere, send the command there: ray job submit -- sweep launch SPEC --address auto --yes."
-        )
-    try:
-        _knock(address)
-        return ray.init(**options)
-    except (OSError, ValueError, ray.exceptions.AuthenticationError) as error:
-        raise InputError(
-            f"address: no Ray cluster lets us in at {address!r} ({str(error).strip().splitlines()[0]}). "
-            "Is it running, and is RAY_AUTH_MODE=token set with its token?"
-        ) from error
-
-
-def _knock(address: str) -> None:
-    """Raise OSError when nobody listens at HOST:PORT; Ray itself would go on trying for minutes."""
-    host, colon, port = address.rpartition(":")
-    if colon and port.isdigit():
-        socket.create_connection((host, int(port)), timeout=KNOCK_S).close()
-
-
-@contextmanager
-def _quiet_ray() -> Iterator[None]:
-    """Ray's own words (its address, hints about result files that we don't want) are not for our users."""
-    logger = logging.getLogger("ray")
-    before = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
-
-
-def _dashboard_of_running() -> str | None:
-    node = ray._private.worker.global_worker.node  # noqa: SLF001 - Ray has no public way to ask a second time
-    return getattr(node, "webui_url", None) or None
-
-
-def _nodes() -> list[Node]:
-    return [
-        Node(node["NodeManagerHostname"], node["Resources"].get("CPU", 0.0), node["Resources"].get("GPU", 0.0))
-        for node in ray.nodes()
-        if node["Alive"]
-    ]
 
 
 def _attempt_name(trial: TuneTrial) -> str:

@@ -1,5 +1,7 @@
 """What the Tune executor owes beyond the contract: names in the dashboard, shares, and a Ray that isn't its own."""
 
+import time
+
 import pytest
 
 from sweep.core.protocols import Decision, Placement
@@ -85,9 +87,19 @@ def test_attempt_stands_in_the_dashboard_by_study_number_and_parameters(ray_clus
 
     tune = executor(cpu=1)
     tune.open()
-    director = One(placement, lambda: [(actor.class_name, actor.repr_name) for actor in list_actors(detail=True)])
+    wanted = ("demo", "demo #17 attempt 2 lr=0.0003123 width=64")
+
+    def seen():
+        """Until the state API, which lags behind by seconds, has the actor as it is now."""
+        deadline = time.monotonic() + 60
+        names = set()
+        while wanted not in names and time.monotonic() < deadline:
+            names = {(actor.class_name, actor.repr_name) for actor in list_actors(detail=True)}
+        return names
+
+    director = One(placement, seen)
     tune.run(director)
-    assert ("demo", "demo #17 attempt 2 lr=0.0003123 width=64") in director.seen[-1]
+    assert wanted in director.seen[-1]
 
 
 def test_trial_without_a_share_sees_no_gpu(executor, placement):
@@ -102,7 +114,7 @@ def test_file_that_asks_for_a_quarter_gpu_runs_on_cpu_slots_and_says_so(executor
     tune = executor(cpu=1, gpu=0.25)
     capacity = tune.open()
     assert (capacity.slots, capacity.gpu) == (4, 0)
-    assert capacity.notes == ("No GPU here: trials run on the CPU (1 core each, gpu: 0.25 unused).",)
+    assert capacity.notes[0] == "No GPU here: trials run on the CPU (1 core each, gpu: 0.25 unused)."
     director = One(placement)
     tune.run(director)
     assert director.outcome == "returned"

@@ -1,0 +1,125 @@
+"""The Ray cluster under an executor: joined or started, measured, left."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import ray
+
+from sweep.core.capacity import Node, grant
+from sweep.core.protocols import Capacity
+from sweep.core.spec import Resources
+from sweep.errors import InputError, ResourceError
+
+LOGIN_NOTE = "The dashboard asks for a token; `ray get-auth-token` prints it."
+
+KNOCK_S = 5.0
+"""How long a cluster may take to answer at its address."""
+
+
+class Cluster:
+    """The Ray that a study runs on.
+
+    Args:
+        options: for `ray.init`, e.g. `num_gpus`, `_temp_dir` or `address`. A cluster that this process is already
+            connected to is used and left running.
+    """
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        self._options = options
+        self._ours = False
+
+    def open(self, resources: Resources) -> Capacity:
+        """Connect to Ray, or start one on this machine; find out what fits.
+
+        Raises:
+            InputError: there is no such cluster, or it doesn't let us in.
+            ResourceError: no node can hold a trial.
+        """
+        if ray.is_initialized():
+            dashboard = _dashboard_of_running()
+        else:
+            with quiet():
+                context = _connect({"log_to_driver": False, "logging_level": logging.ERROR, **self._options})
+            self._ours = True
+            dashboard = context.dashboard_url
+        try:
+            granted = grant(resources, _nodes())
+        except ResourceError:
+            self.close()
+            raise
+        login = [LOGIN_NOTE] if dashboard and os.environ.get("RAY_AUTH_MODE") == "token" else []
+        return Capacity(
+            slots=granted.slots,
+            gpu=granted.gpu,
+            cpu=granted.cpu,
+            notes=(*granted.notes, *login),
+            dashboard=f"http://{dashboard}" if dashboard else None,
+        )
+
+    def close(self) -> None:
+        """Leave the cluster; a Ray that we started ends, and so do all actors of this process."""
+        if self._ours:
+            self._ours = False
+            ray.shutdown()
+
+
+def _connect(options: Mapping[str, Any]) -> Any:
+    """Join the cluster of `options`, or start one here.
+
+    Raises:
+        InputError: the address is none, nobody answers there, or it doesn't let us in.
+    """
+    address = options.get("address")
+    if address is None:
+        return ray.init(**options)
+    if "://" in address:
+        raise InputError(
+            f"address: got {address!r}. Name a Ray cluster that this machine is part of: auto, or HOST:6379. "
+            "From elsewhere, send the command there: ray job submit -- sweep launch SPEC --address auto --yes."
+        )
+    try:
+        _knock(address)
+        return ray.init(**options)
+    except (OSError, ValueError, ray.exceptions.AuthenticationError) as error:
+        raise InputError(
+            f"address: no Ray cluster lets us in at {address!r} ({str(error).strip().splitlines()[0]}). "
+            "Is it running, and is RAY_AUTH_MODE=token set with its token?"
+        ) from error
+
+
+def _knock(address: str) -> None:
+    """Raise OSError when nobody listens at HOST:PORT; Ray itself would go on trying for minutes."""
+    host, colon, port = address.rpartition(":")
+    if colon and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=KNOCK_S).close()
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Ray's own words (its address, hints about result files that we don't want) are not for our users."""
+    logger = logging.getLogger("ray")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
+def _dashboard_of_running() -> str | None:
+    node = ray._private.worker.global_worker.node  # noqa: SLF001 - Ray has no public way to ask a second time
+    return getattr(node, "webui_url", None) or None
+
+
+def _nodes() -> list[Node]:
+    return [
+        Node(node["NodeManagerHostname"], node["Resources"].get("CPU", 0.0), node["Resources"].get("GPU", 0.0))
+        for node in ray.nodes()
+        if node["Alive"]
+    ]
