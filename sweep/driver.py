@@ -17,7 +17,7 @@ from sweep.core.spec import StudySpec
 from sweep.core.trial import Trial, TrialState
 from sweep.samplers.teaching import Learner
 from sweep.store import checkpoints
-from sweep.store.events import EventLog, write_params
+from sweep.store.events import EventLog, check_room, encode, write_params
 from sweep.store.paths import StudyPaths
 
 Clock = Callable[[], float]
@@ -154,6 +154,9 @@ class Driver:
         key = (placement.trial, placement.attempt)
         if key not in self._at_work:
             return
+        if outcome == "failed":
+            # Where nothing can be written the trial isn't to blame; it goes on when the study resumes.
+            check_room(self._paths.root)
         self._at_work.discard(key)
         self._handle(
             ev.AttemptEnded(
@@ -185,12 +188,14 @@ class Driver:
         events: deque[ev.AnyEvent] = deque([event])
         while events:
             event = events.popleft()
+            # What can't be written isn't taken in either, or the state would be ahead of its log.
+            line = encode(event)
             commands = self.study.handle(event)
             self._last_seen = event.time
             decided = [self._decided(event.time, each) for each in commands if isinstance(each, core.Answer)]
             for each in decided:
                 self.study.handle(each)
-            self._log.append(event, *decided)
+            self._log.append(line, *map(encode, decided))
             for command in commands:
                 if isinstance(command, core.Answer):
                     answer = command.decision
@@ -290,9 +295,12 @@ class Driver:
         metric = self.study.metric
         if not trial.state.final or trial.state is TrialState.FAILED:
             return
+        if trial.value(metric) is None:
+            self._remove_except(trial, set())
+            return
         candidates = [*self._kept, trial] if trial not in self._kept else self._kept
         sign = 1 if metric.goal == "minimize" else -1
-        ranked = sorted(candidates, key=lambda each: (sign * (each.value(metric) or 0.0), each.number))
+        ranked = sorted(candidates, key=lambda each: (sign * _known(each.value(metric)), each.number))
         limit = keep_best(self.study)
         self._kept = ranked[:limit]
         for dropped in ranked[limit:]:
@@ -310,7 +318,15 @@ class Driver:
     def _sweep_up(self) -> None:
         """Take stock of the checkpoints that an earlier driver left."""
         for trial in self.study.trials.values():
+            checkpoints.remove_unfinished(self._paths.trial(trial.number).checkpoints)
             self._settle(trial)
+
+
+def _known(value: float | None) -> float:
+    """A value that was seen to be there."""
+    if value is None:
+        raise AssertionError("a trial without a value is never kept")
+    return value
 
 
 def label(spec: StudySpec, config: Mapping[str, Any]) -> str:

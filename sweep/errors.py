@@ -10,6 +10,7 @@
     │   ├── StudyError             a study that is missing, busy, or was made from another file
     │   └── RegistryError          a model, version or alias that isn't there, or a folder that can't be one
     └── WorkError                  the work failed: exit code 1
+        ├── StorageError           the study's folder takes no more files
         ├── TrainingError          a trial's own failure
         │   └── NonFiniteLossError the loss became NaN or infinite
         ├── CheckpointError        a checkpoint is missing, torn or damaged
@@ -65,6 +66,10 @@ class RegistryError(InputError):
 
 class WorkError(SweepError):
     """The input was right and the work failed."""
+
+
+class StorageError(WorkError):
+    """The study's folder can't be written any more: full, read-only, or gone."""
 
 
 class TrainingError(WorkError):

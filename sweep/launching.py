@@ -15,15 +15,16 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import sweep
+from sweep.core.events import PromotionsDone
 from sweep.core.protocols import Capacity, Executor
 from sweep.core.spec import StudySpec
 from sweep.core.support import unsupported
 from sweep.driver import Driver, Watcher
-from sweep.errors import InputError, SpecError
+from sweep.errors import InputError, SpecError, StorageError
 from sweep.promoting import promote_study, registry_of
 from sweep.registry import check_writable
 from sweep.store import study_folder
-from sweep.store.events import EventLog
+from sweep.store.events import EventLog, encode
 from sweep.store.paths import StudyPaths, study_paths
 from sweep.store.study_folder import StoredStudy
 from sweep.training.entrypoints import check as check_entrypoint
@@ -37,6 +38,10 @@ EXECUTORS = ("tune", "inline")
 WatcherFactory = Callable[[StoredStudy], list[Watcher]]
 
 
+def _write_to_stderr(text: str) -> None:
+    os.write(2, f"\nsweep: {text}\n".encode())
+
+
 @dataclass(frozen=True)
 class Options:
     """How a study runs, as opposed to what it is.
@@ -46,12 +51,15 @@ class Options:
         ray: options of `ray.init`; `address` joins a running cluster.
         watchers: made when the study's folder is there.
         say: told one line at a time, for what happens before and after the run.
+        announce: told at once, in a signal handler, that the study is stopping; it must not print through Python's
+            buffers, for the handler may come in the middle of another print.
     """
 
     executor: str = EXECUTORS[0]
     ray: Mapping[str, Any] = field(default_factory=dict)
     watchers: WatcherFactory = lambda _: []
     say: Callable[[str], None] = lambda _: None
+    announce: Callable[[str], None] = _write_to_stderr
 
 
 def check(spec: StudySpec, base_dir: Path, *, source: str = "") -> str:
@@ -129,6 +137,7 @@ def resume(paths: StudyPaths, *, options: Options | None = None) -> StoredStudy:
         stored = study_folder.read(paths)
         if stored.machine.ended is not None and stored.machine.ended.complete:
             options.say(f"{stored.spec.name} is complete: {stored.machine.ended.reason}.")
+            _complete_journal(stored)
             _promote(paths, options)
             return study_folder.read(paths)
         entrypoint = check(stored.spec, Path(stored.created.base_dir), source=str(paths.spec))
@@ -184,11 +193,14 @@ def _run(paths: StudyPaths, executor: Executor, capacity: Capacity, entrypoint: 
         working_dir=_working_dir(stored.spec, Path(stored.created.base_dir)),
     )
     try:
-        with _interruptible(driver, executor):
+        with _interruptible(driver, executor, options.announce):
             driver.begin(executor.name, capacity)
             executor.run(driver)
+    except StorageError:
+        # Nothing more can be written down; the study resumes from what is.
+        raise
     except KeyboardInterrupt:
-        driver.abandon("killed by a second Ctrl-C")
+        driver.abandon("ended at once by an interrupt")
         raise
     except BaseException as error:
         driver.abandon(f"the driver failed: {error!r}")
@@ -203,6 +215,17 @@ def _run(paths: StudyPaths, executor: Executor, capacity: Capacity, entrypoint: 
     return study_folder.read(paths)
 
 
+def _complete_journal(stored: StoredStudy) -> None:
+    """Write Optuna's journal anew if a killed driver left it behind the study."""
+    from sweep.samplers.optuna_journal import OptunaJournal, is_current
+    from sweep.samplers.teaching import teach
+
+    if not is_current(stored.paths.optuna_journal, stored.machine):
+        journal = OptunaJournal(stored.paths.optuna_journal, stored.spec)
+        teach(stored.machine, [journal])
+        journal.close()
+
+
 def _close(journal: OptunaJournal, options: Options) -> None:
     """Finish Optuna's journal; it is a copy, so what goes wrong with it doesn't end a study."""
     try:
@@ -215,19 +238,22 @@ def _promote(paths: StudyPaths, options: Options) -> None:
     """Promote as the file says, once the study is complete and it wasn't done."""
     stored = study_folder.read(paths)
     ended = stored.machine.ended
-    if ended is None or not ended.complete or stored.machine.promotions:
+    if ended is None or not ended.complete or stored.machine.promotions_done:
         return
     log = EventLog(paths.events)
     try:
-        for line in promote_study(stored, log):
-            options.say(line)
+        # Killed in the middle, it is done again from the start: the registry makes no version twice.
+        lines = promote_study(stored, log)
+        log.append(encode(PromotionsDone(time=time.time(), lines=lines)))
     finally:
         log.close()
+    for line in lines:
+        options.say(line)
 
 
 @contextmanager
-def _interruptible(driver: Driver, executor: Executor) -> Iterator[None]:
-    """Ctrl-C or SIGTERM once: running trials end at their next report. Twice: everything ends now.
+def _interruptible(driver: Driver, executor: Executor, announce: Callable[[str], None]) -> Iterator[None]:
+    """Ctrl-C, SIGTERM or a closed terminal once: running trials end at their next report. Twice: everything ends now.
 
     Outside the main thread Python lets nobody set handlers; there the caller's own stay.
     """
@@ -235,17 +261,22 @@ def _interruptible(driver: Driver, executor: Executor) -> Iterator[None]:
         yield
         return
     pressed: list[int] = []
+    owner = os.getpid()
 
     def handler(number: int, _: FrameType | None) -> None:
+        if os.getpid() != owner:
+            # A process that a training function forked has inherited this handler; the signal means itself.
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+            return
         pressed.append(number)
         if len(pressed) > 1:
             executor.kill()
             raise KeyboardInterrupt
-        # Not print: a handler may come in the middle of another print.
-        os.write(2, b"\nsweep: running trials end at their next report. Ctrl-C again ends everything now.\n")
+        announce("running trials end at their next report. Ctrl-C again ends everything now.")
         driver.request_stop(f"{signal.Signals(number).name}: running trials end at their next report")
 
-    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     finally:

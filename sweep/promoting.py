@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from sweep.registry import Aliases, ModelFolder, environment_facts, if_better, m
 from sweep.registry import promote as promote_source
 from sweep.registry.promotion import Source
 from sweep.store import checkpoints
-from sweep.store.events import EventLog
+from sweep.store.events import EventLog, encode
 from sweep.store.study_folder import StoredStudy
 
 DEFAULT_REGISTRY = "registry"
@@ -55,11 +56,19 @@ def _candidate(stored: StoredStudy, trial: Trial) -> Candidate | None:
     for report in trial.reports:
         folder = stored.paths.root / (report.checkpoint or "")
         value = report.metrics.get(metric.name)
-        if not report.checkpoint or value is None or not checkpoints.is_complete(folder):
+        if not report.checkpoint or value is None or not _is_of(folder, metric.name, value):
             continue
         if best is None or metric.better(value, best.report.metrics[metric.name]):
             best = Candidate(trial, report, folder)
     return best
+
+
+def _is_of(folder: Path, metric: str, value: float) -> bool:
+    """Whether a complete checkpoint is the one of this value: a later attempt may have written it anew, and died."""
+    if not math.isfinite(value) or not checkpoints.is_complete(folder):
+        return False
+    written = checkpoints.manifest(folder).get("metrics", {}).get(metric, value)
+    return bool(written == value)
 
 
 def promote_study(stored: StoredStudy, log: EventLog) -> list[str]:
@@ -104,11 +113,10 @@ def _promote(
             return f"trial {number} was not promoted to {model}: {verdict.reason}."
     version = promote_source(registry, model, _source(stored, candidate), alias=alias)
     if log is not None:
-        log.append(
-            ev.Promoted(
-                time=time.time(), trial=number, model=model, version=version.number, alias=alias, path=str(version.path)
-            )
+        promoted = ev.Promoted(
+            time=time.time(), trial=number, model=model, version=version.number, alias=alias, path=str(version.path)
         )
+        log.append(encode(promoted))
     pointed = f", alias {alias}" if alias else ""
     why = f" ({verdict.reason})" if verdict else ""
     return f"trial {number} ({metric.name} {value:.6g}) is {model} v{version.number}{pointed}{why}: {version.path}"

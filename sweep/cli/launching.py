@@ -53,8 +53,10 @@ def launch(
     from sweep import launching
 
     loaded = _load(spec, overrides, name=name, trials=trials)
-    base_dir = Path.cwd()
+    base_dir = _here()
     launching.check(loaded, base_dir, source=str(spec))
+    if executor not in launching.EXECUTORS:
+        raise InputError(f"executor: {executor!r} is unknown. Use one of {', '.join(launching.EXECUTORS)}.")
     if not as_json:
         _print_plan(loaded, executor)
         if not yes and sys.stdin.isatty() and sys.stdout.isatty():
@@ -88,7 +90,7 @@ def preview(spec: SpecFile, overrides: Overrides = None, as_json: AsJson = False
     from sweep import launching
 
     loaded = _load(spec, overrides)
-    launching.check(loaded, Path.cwd(), source=str(spec))
+    launching.check(loaded, _here(), source=str(spec))
     if as_json:
         typer.echo(_plan(loaded).json())
         return
@@ -116,6 +118,18 @@ def validate(
             typer.echo(warning, err=True)
     if problems:
         raise SpecError(problems)
+
+
+def _here() -> Path:
+    """The current folder.
+
+    Raises:
+        InputError: it was deleted.
+    """
+    try:
+        return Path.cwd()
+    except FileNotFoundError as error:
+        raise InputError("the current folder is gone. Change to one that exists.") from error
 
 
 def _validated(path: Path, overrides: list[str] | None) -> dict[str, Any]:

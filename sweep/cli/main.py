@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -55,6 +56,9 @@ def main() -> None:
     if DEBUG in arguments:
         # `sweep launch x.yaml --debug` is as good as `sweep --debug launch x.yaml`.
         arguments = [DEBUG, *(argument for argument in arguments if argument != DEBUG)]
+    if sys.stdout is None:
+        # Started with its output closed: there is nobody to tell.
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for as long as the process lives
     try:
         app(arguments)
     except KeyboardInterrupt:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sweep.cli.options import REGISTRY, STORAGE, AsJson, Registry, Storage, StudyName, echo_json
+from sweep.cli.options import REGISTRY, STORAGE, AsJson, Registry, Storage, StudyName, console, echo_json
 from sweep.errors import VerificationError
 
 if TYPE_CHECKING:
@@ -82,8 +83,6 @@ def _row(version: Version, aliases: list[str]) -> dict[str, Any]:
 
 
 def _print_table(rows: list[dict[str, Any]]) -> None:
-    from rich.console import Console
-
     from sweep.watch.view import View, table
 
     kinds = {"model": "f", "version": "r", "aliases": "f", "metric": "f", "study": "f", "trial": "r", "created": "l"}
@@ -100,7 +99,7 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
         ]
         for row in rows
     ]
-    Console().print(View(rows, lambda glyphs, _: table(list(kinds.items()), cells, glyphs)))
+    console().print(View(rows, lambda glyphs, _: table(list(kinds.items()), cells, glyphs)))
 
 
 @models_app.command("show")
@@ -112,10 +111,14 @@ def show(name: ModelAt, registry: Registry = REGISTRY, as_json: AsJson = False) 
     if as_json:
         echo_json({"path": str(version.path), **version.manifest.model_dump(mode="json")})
         return
-    from rich.console import Console
-    from rich.markdown import Markdown
+    card = version.card.read_text()
+    if sys.stdout.isatty():
+        from rich.markdown import Markdown
 
-    Console().print(Markdown(version.card.read_text()))
+        console().print(Markdown(card), soft_wrap=False)
+    else:
+        # As the file has it: what a pipe leads to may draw it itself.
+        typer.echo(card)
     typer.echo(f"\n{version.path}")
 
 

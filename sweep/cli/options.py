@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import math
 import os
+import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 StudyName = Annotated[str, typer.Argument(help="Name of the study.", show_default=False)]
 Storage = Annotated[
@@ -20,6 +24,7 @@ Registry = Annotated[
     typer.Option("--registry", envvar="SWEEP_REGISTRY", help="Folder that holds the models."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+_NO_LIMIT = 100_000
 STORAGE = Path("studies")
 REGISTRY = Path("registry")
 
@@ -39,6 +44,16 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Path):
         return str(value)
     return value
+
+
+def console() -> Console:
+    """Standard output, as verbs draw on it: lines longer than a terminal's row are left to the terminal.
+
+    In a pipe or a file there is no width to keep to, whatever COLUMNS says.
+    """
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else _NO_LIMIT, soft_wrap=True)
 
 
 def colourless() -> bool:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sweep.cli.options import STORAGE, AsJson, Storage, StudyName
-from sweep.errors import StudyError
+from sweep.cli.options import STORAGE, AsJson, Storage, StudyName, console
+from sweep.errors import StudyError, SweepError
 
 if TYPE_CHECKING:
     from sweep.store.paths import StudyPaths
@@ -26,20 +26,26 @@ def register(app: typer.Typer) -> None:
 
 
 def ls(storage: Storage = STORAGE, as_json: AsJson = False) -> None:
-    """List the studies of a storage folder, those with the latest activity first."""
+    """List the studies of a storage folder, those with the latest activity first; exit code 1 when one is damaged."""
     from sweep.store.paths import studies
-    from sweep.watch.tables import studies_table, study_row
+    from sweep.watch.tables import damaged_row, studies_table, study_row
 
     rows: list[dict[str, Any]] = []
     # Every event of a study is a line in this file.
     newest_first = sorted(studies(storage), key=lambda paths: paths.events.stat().st_mtime, reverse=True)
     for paths in newest_first:
-        stored, live = _read_with_live(paths)
-        rows.append(study_row(stored.machine, paths, live=live))
+        try:
+            stored, live = _read_with_live(paths)
+        except SweepError as error:
+            rows.append(damaged_row(paths, str(error)))
+        else:
+            rows.append(study_row(stored.machine, paths, live=live))
     if not rows and not as_json:
         typer.echo(f"{storage} holds no studies yet. Start one: sweep launch search_spaces/quick.yaml")
         return
     _show(studies_table(rows), as_json)
+    if any(row["state"] == "damaged" for row in rows):
+        raise typer.Exit(1)
 
 
 def status(study: StudyName, storage: Storage = STORAGE, as_json: AsJson = False) -> None:
@@ -160,6 +166,4 @@ def _show(view: View, as_json: bool) -> None:
     if as_json:
         typer.echo(view.json())
         return
-    from rich.console import Console
-
-    Console().print(view)
+    console().print(view)

@@ -41,29 +41,38 @@ def grant(resources: Resources, nodes: Sequence[Node]) -> Grant:
     A file that asks for a GPU runs without one too, on the cores that there are.
 
     Raises:
-        ResourceError: no node can hold even one trial.
+        ResourceError: no node can hold even one trial, or none has a core yet.
     """
     share = float(resources.gpu) if isinstance(resources.gpu, int | float) else 0.0
     cpu = resources.cpu
     notes: tuple[str, ...] = ()
-    most, cores = max(node.gpu for node in nodes), max(node.cpu for node in nodes)
+    most, cores = max((node.gpu for node in nodes), default=0), max((node.cpu for node in nodes), default=0)
+    if cores <= 0:
+        # A cluster's head may offer none by intent, so that trials don't run beside Ray's control store.
+        raise ResourceError(
+            "no node offers a core yet: this cluster's workers have not started. Start one (min_workers: 1), or wait."
+        )
     if share and not most:
         cpu = min(cpu, cores)
-        notes = (f"No GPU here: trials run on the CPU ({cpu:g} core{'s' * (cpu != 1)} each, gpu: {share:g} unused).",)
+        notes = (f"No GPU here: trials run on the CPU ({_cores(cpu)} each, gpu: {share:g} unused).",)
         share = 0.0
     if share > most:
         raise ResourceError(
-            f"resources.gpu: a trial asks for {share:g} GPUs, and no node has more than {most:g}. "
+            f"resources.gpu: a trial asks for {share:g} GPU{'s' * (share != 1)}, and no node has more than {most:g}. "
             "Lower it, or add a node."
         )
     slots = sum(_fit(node, cpu, share) for node in nodes)
     if not slots:
         beside = f" beside {share:g} GPU" if share else ""
         raise ResourceError(
-            f"resources.cpu: a trial asks for {cpu:g} cores{beside}, and no node offers that: "
-            f"the largest has {cores:g} cores. Lower it, or add a node."
+            f"resources.cpu: a trial asks for {_cores(cpu)}{beside}, and no node offers that: "
+            f"the largest has {_cores(cores)}. Lower it, or add a node."
         )
     return Grant(min(slots, resources.max_concurrent or slots), share, cpu, notes)
+
+
+def _cores(count: float) -> str:
+    return f"{count:g} core{'s' * (count != 1)}"
 
 
 def _fit(node: Node, cpu: float, share: float) -> int:

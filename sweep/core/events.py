@@ -134,6 +134,13 @@ class Promoted(Event):
     path: str
 
 
+class PromotionsDone(Event):
+    """What the file's `promote:` section asks for was done, or refused with its reasons; it isn't done again."""
+
+    type: Literal["promotions_done"] = "promotions_done"
+    lines: list[str]
+
+
 AnyEvent = Annotated[
     StudyCreated
     | RunStarted
@@ -146,7 +153,8 @@ AnyEvent = Annotated[
     | StopRequested
     | Ticked
     | RunEnded
-    | Promoted,
+    | Promoted
+    | PromotionsDone,
     Field(discriminator="type"),
 ]
 ANY_EVENT: TypeAdapter[AnyEvent] = TypeAdapter(AnyEvent)

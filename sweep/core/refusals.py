@@ -46,6 +46,9 @@ SECTIONS: dict[str, type[Section]] = {
 }
 """The sections with a fixed set of keys, in the file's order."""
 
+_YOUR_METRIC = "YOUR_METRIC"
+"""Stands in a rewritten line for a name that the file doesn't tell."""
+
 
 def file_keys(section: type[Section]) -> list[str]:
     """The keys of a section as the file writes them."""
@@ -125,6 +128,8 @@ class Refusals:
 
     def _top(self) -> None:
         entries = self._entries(self._tree)
+        if "command" in entries and isinstance(entries["command"].value, list):
+            self._command_list(self._tree.keys["command"], entries.pop("command").plain())
         for key in [key for key in entries if key not in file_keys(StudySpec)]:
             mark, node = self._tree.keys[key], entries.pop(key)
             if key in RENAMED:
@@ -135,6 +140,12 @@ class Refusals:
                 self._moved(mark, (key,), node, MOVES[""][key])
             else:
                 self._refuse_unknown(mark, (key,), file_keys(StudySpec), "")
+
+    def _command_list(self, mark: Mark, words: list[Any]) -> None:
+        program = next((word for word in words if isinstance(word, str) and word.endswith(".py")), None)
+        line = f"entrypoint: {program or 'package.module'}:{'train' if program else 'function'}"
+        told = f"a list of words is W&B's spelling. Name the function that trains. Write: {line}"
+        self._refuse(mark, ("command",), told, also=("entrypoint",))
 
     def _entries(self, node: Node) -> dict[str, Node]:
         return node.value if isinstance(node.value, dict) else {}
@@ -184,6 +195,8 @@ class Refusals:
         if len(path) > 2:  # noqa: PLR2004  # one of a list of metrics
             target = (*path[:-1], move.key)
         told = f"Write: {line}" if line else f"We write it {'.'.join(map(str, target))}."
+        if line and _YOUR_METRIC in line:
+            told += f"  # fill in for {_YOUR_METRIC}: the name that your function reports"
         self._refuse(mark, path, f"{spelling} {told}", also=target)
 
     def _line(self, move: Move, value: Any, *, inside: bool) -> str | None:
@@ -203,7 +216,7 @@ class Refusals:
         node = self._whole_metric
         name = node.plain() if node is not None else None
         name = name.get("name") if isinstance(name, dict) else name
-        return name if isinstance(name, str) and name and name != Scheduler().time_attr else "val_loss"
+        return name if isinstance(name, str) and name and name != Scheduler().time_attr else _YOUR_METRIC
 
     def _parameters(self, node: Node) -> None:
         if isinstance(node.value, list):

@@ -109,6 +109,7 @@ class StudyMachine:
         self.ended: ev.RunEnded | None = None
         self.decisions: list[ev.Decided] = []
         self.promotions: list[ev.Promoted] = []
+        self.promotions_done = False
         self.run: ev.RunStarted | None = None
         self.elapsed_s = 0.0
         self._elapsed_before_s = 0.0
@@ -180,6 +181,9 @@ class StudyMachine:
             case ev.Promoted():
                 self.promotions.append(event)
                 return []
+            case ev.PromotionsDone():
+                self.promotions_done = True
+                return []
             case ev.RunEnded():
                 self.ended = event
                 self.run = None
@@ -246,7 +250,7 @@ class StudyMachine:
         commands: list[Command] = []
         if trial.verdict is None and t <= trial.t:
             # A later attempt goes over ground that an earlier one has covered: it was judged there already.
-            _replace_checkpoint(trial, t, event.checkpoint)
+            _replace_report(trial, t, event)
             decision = Decision("advance", f"{self.spec.scheduler.time_attr} {t} was judged in an earlier attempt")
         elif trial.verdict is None:
             trial.reports.append(Report(t, dict(event.metrics), event.checkpoint, event.attempt, event.time))
@@ -422,13 +426,16 @@ class StudyMachine:
         return [*commands, EndRun(ending.reason, complete=ending.kind != "interrupt")]
 
 
-def _replace_checkpoint(trial: Trial, t: int, checkpoint: str | None) -> None:
-    """Note that fidelity `t` was written anew, by a later attempt."""
-    if checkpoint is None:
+def _replace_report(trial: Trial, t: int, event: ev.Reported) -> None:
+    """Note that fidelity `t` was reached anew: its checkpoint is now the later attempt's, and so are its metrics.
+
+    Without a checkpoint the earlier report stands, for its own may still be there.
+    """
+    if event.checkpoint is None:
         return
     for index, report in enumerate(trial.reports):
         if report.t == t:
-            trial.reports[index] = Report(t, report.metrics, checkpoint, report.attempt, report.time)
+            trial.reports[index] = Report(t, dict(event.metrics), event.checkpoint, event.attempt, event.time)
 
 
 def replay(spec: StudySpec, events: Iterable[ev.AnyEvent]) -> StudyMachine:

@@ -110,7 +110,7 @@ def parse(text: str, source: str, *, override: bool = False) -> tuple[Node | Non
     try:
         tree = builder.document(YAML(typ="safe", pure=True).parse(text))
     except MarkedYAMLError as error:
-        raise YamlError(*_explained(error, start)) from error
+        raise YamlError(*(_mistake(error, text, start) or _explained(error, start))) from error
     except (YAMLError, ValueError, OverflowError, AssertionError, LookupError, AttributeError, TypeError) as error:
         # ruamel's scanner lets Python's own errors through, such as chr() of an escape that is no character.
         message = " ".join(str(error).split("\n")[0].split()) or type(error).__name__
@@ -149,6 +149,149 @@ def _explained(error: MarkedYAMLError, start: Mark) -> tuple[Mark, str]:
         since = f", opened in line {opened.line + 1}" if opened is not None else ""
         return mark, f"isn't YAML: a bracket or a quote isn't closed{since}."
     return mark, f"isn't YAML: {problem.rstrip('.')}."
+
+
+# What a beginner does. The parser notices it further down, in words of its own.
+
+_KEY = re.compile(r"\s*(?:- +)?([A-Za-z_][\w.-]*)")
+_OPENERS = {"{": "}", "[": "]"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A line that isn't empty: its number from 1, its indent, the rest without a comment."""
+
+    number: int
+    indent: int
+    text: str
+
+    @property
+    def opens(self) -> bool:
+        """Whether deeper lines may follow: a key without a value, or a text in lines of its own."""
+        return self.text.endswith(":") or bool(re.search(r"(: |- |^)[|>][-+0-9]*$", self.text)) or self.text == "-"
+
+
+def _mistake(error: MarkedYAMLError, text: str, start: Mark) -> tuple[Mark, str] | None:
+    """Where a usual mistake is, and what to write; None when it is none of those that we know."""
+    at = error.problem_mark
+    if at is None:
+        return None
+    problem, noticed = str(error.problem), at.line + 1
+    if "\\t" in problem or "cannot start any token" in problem:
+        return None
+    rows = re.split(r"\r\n|\n|\r", text)
+    found = _unclosed(rows, noticed)
+    if found is None and any(words in problem for words in ("mapping values", "expected ':'", "<block", "<document")):
+        lines = [
+            _Line(number, len(row) - len(row.lstrip(" ")), bare)
+            for number, row in enumerate(rows, 1)
+            if (bare := re.sub(r"(^|\s)#.*", "", row).strip())
+        ]
+        found = _missing_colon(lines, noticed) or _wrong_indent(lines, noticed)
+    if found is None:
+        return None
+    line, column, message = found
+    return Mark(start.source, line, column, start.override), message
+
+
+def _unclosed(rows: list[str], noticed: int) -> tuple[int, int, str] | None:
+    """The first bracket or quote that isn't closed, or is closed by the other kind, up to where the parser stopped."""
+    opened: list[tuple[str, int, int]] = []
+    quote: tuple[str, int, int] | None = None
+    for number, row in enumerate(rows, 1):
+        before = "" if opened else ":"  # what stands before decides whether a character opens something
+        for place, char in enumerate(row, 1):
+            if quote:
+                escaped = quote[0] == '"' and row[: place - 1].endswith("\\") and not row[: place - 1].endswith("\\\\")
+                quote = None if char == quote[0] and not escaped else quote
+            elif char == "#" and (place == 1 or row[place - 2] in " \t"):
+                break
+            elif char in "\"'" and before in ("", *":,-[{"):
+                quote = (char, number, place)
+            elif char in _OPENERS and (opened or before in ("", *":-")):
+                opened.append((char, number, place))
+            elif opened and char in _OPENERS.values():
+                bracket, line, column = opened.pop()
+                if char != _OPENERS[bracket]:
+                    right = _OPENERS[bracket]
+                    message = f"'{bracket}' isn't closed before the '{char}' in line {number}. Write '{right}' first."
+                    return line, column, message
+            if not char.isspace():
+                before = char
+    if quote and quote[1] <= noticed:
+        return quote[1], quote[2], f"the quote {quote[0]} isn't closed. Write another {quote[0]} where the text ends."
+    if opened and opened[-1][1] <= noticed:
+        bracket, line, column = opened[-1]
+        return line, column, f"'{bracket}' isn't closed. Write '{_OPENERS[bracket]}' where it ends."
+    return None
+
+
+def _missing_colon(lines: list[_Line], noticed: int) -> tuple[int, int, str] | None:
+    """A key without its colon, in the line where the parser stopped or in the one before."""
+    places = [place for place, line in enumerate(lines) if line.number <= noticed][-2:]
+    for place in places:
+        line = lines[place]
+        match = _KEY.match(line.text)
+        if match is None:
+            continue
+        key, rest = match.group(1), line.text[match.end() :]
+        column = line.indent + match.end() + 1
+        deeper = place + 1 < len(lines) and lines[place + 1].indent > line.indent
+        if not rest and deeper:
+            return line.number, column, f"a ':' is missing. Write {key}:"
+        if re.match(r"\s+[\[{].*[\]}]$", rest):
+            return line.number, column, f"a ':' is missing. Write {key}: {rest.strip()}"
+        if re.match(r":[^\s:/]+$", rest):
+            return line.number, column + 1, f"a space is missing after ':'. Write {key}: {rest[1:]}"
+        if (not rest or rest[0] == " ") and ": " not in line.text and not line.text.endswith(":"):
+            return line.number, column, f"a ':' is missing. Write {key}: {rest.strip()}".rstrip()
+    return None
+
+
+def _wrong_indent(lines: list[_Line], noticed: int) -> tuple[int, int, str] | None:
+    """A line that is in no column where its neighbours begin."""
+    places = [place for place, line in enumerate(lines) if line.number <= noticed]
+    if not places:
+        return None
+    here, line = places[-1], lines[places[-1]]
+    before = lines[here - 1] if here else None
+    if before is None:
+        return None
+    if line.indent > before.indent:
+        return None if before.opens else _indented(line, before.indent)
+    columns = _open_columns(lines[:here])
+    if line.indent in columns:
+        return None
+    block = [other for other in lines[:here] if other.indent > line.indent]
+    if not columns or min(columns) > line.indent:
+        return _indented(lines[0], line.indent)
+    first = next(other for other in block if other.indent == min(o for o in columns if o > line.indent))
+    siblings = [other for other in block if other.indent == first.indent and other.number >= first.number]
+    follows = here + 1 < len(lines) and lines[here + 1].indent == line.indent
+    above = max(column for column in columns if column < line.indent)
+    if len(siblings) == 1 and (follows or first.indent - line.indent < line.indent - above):
+        # One line stands alone, those after it agree: that one is wrong.
+        return _indented(first, line.indent)
+    return _indented(line, first.indent)
+
+
+def _open_columns(lines: list[_Line]) -> list[int]:
+    """The columns where a next line may begin without opening a level, as the lines above leave them."""
+    columns: list[int] = []
+    for line in lines:
+        while columns and columns[-1] > line.indent:
+            columns.pop()
+        if not columns or columns[-1] < line.indent:
+            columns.append(line.indent)
+    return columns
+
+
+def _indented(line: _Line, right: int) -> tuple[int, int, str]:
+    def spaces(count: int) -> str:
+        return f"{count} space{'s' * (count != 1)}" if count else "no space"
+
+    message = f"begins after {spaces(line.indent)}, its neighbours after {spaces(right)}. Give it {spaces(right)}."
+    return line.number, line.indent + 1, message
 
 
 class _Builder:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
 import socket
+import urllib.error
+import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from http import HTTPStatus
 from typing import Any
 
 import ray
@@ -53,7 +55,7 @@ class Cluster:
         except ResourceError:
             self.close()
             raise
-        login = [LOGIN_NOTE] if dashboard and os.environ.get("RAY_AUTH_MODE") == "token" else []
+        login = [LOGIN_NOTE] if dashboard and _asks_for_a_token(f"http://{dashboard}/api/version") else []
         return Capacity(
             slots=granted.slots,
             gpu=granted.gpu,
@@ -115,6 +117,16 @@ def quiet() -> Iterator[None]:
 def _dashboard_of_running() -> str | None:
     node = ray._private.worker.global_worker.node  # noqa: SLF001 - Ray has no public way to ask a second time
     return getattr(node, "webui_url", None) or None
+
+
+def _asks_for_a_token(url: str) -> bool:
+    try:
+        urllib.request.urlopen(url, timeout=KNOCK_S).close()  # noqa: S310 - our own dashboard, by http
+    except urllib.error.HTTPError as error:
+        return error.code == HTTPStatus.UNAUTHORIZED
+    except OSError:
+        return False
+    return False
 
 
 def _nodes() -> list[Node]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Mapping
 
 from sweep.core.capacity import grant
+from sweep.core.events import Outcome
 from sweep.core.protocols import Capacity, Decision, Director, Placement, RunAttempt
 from sweep.core.spec import Resources
 from sweep.executors.machine import this_machine
+from sweep.executors.messages import failure_text
 
 
 class InlineExecutor:
@@ -40,14 +41,17 @@ class InlineExecutor:
         device = "cuda" if placement.gpu else "cpu"
         director.started(placement, node="this process", device=device)
         channel = _Direct(director, placement)
+        outcome: Outcome = "failed"
+        error = None
         try:
             outcome = self._run_attempt(placement, channel)
-        except Exception:  # noqa: BLE001 - whatever a training function raises is the trial's failure, not ours
-            if channel.defect is not None:
-                raise channel.defect from None
-            director.ended(placement, "failed", traceback.format_exc())
-        else:
-            director.ended(placement, outcome)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as raised:  # noqa: BLE001 - whatever a training function raises is the trial's failure
+            error = failure_text(raised)
+        if channel.defect is not None:
+            raise channel.defect from None
+        director.ended(placement, outcome, error)
 
     def kill(self) -> None:
         """Nothing to do: the attempt is in this process, where the interrupt is raised."""
@@ -59,7 +63,8 @@ class InlineExecutor:
 class _Direct:
     """A channel that is a function call.
 
-    What the driver raises goes through the training function, and must not be taken for the function's own failure.
+    What the driver raises goes through the training function, which may catch it; it must neither be lost there nor be
+    taken for the function's own failure.
     """
 
     def __init__(self, director: Director, placement: Placement) -> None:

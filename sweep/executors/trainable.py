@@ -6,32 +6,17 @@ import os
 import queue
 import socket
 import threading
-import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import ray
 from ray import tune
 
-from sweep.core.events import Outcome
 from sweep.core.protocols import Decision, Placement, RunAttempt
+from sweep.executors.messages import Message, failure_text
 
 JOIN_S = 5.0
 """How long a stopped attempt may take to leave its training function before its process is ended around it."""
-
-
-@dataclass(frozen=True)
-class Message:
-    """What one step of the trainable has to say: that it runs, a report, or its end."""
-
-    kind: Literal["hello", "report", "end"]
-    node: str = ""
-    device: str = ""
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    checkpoint: str | None = None
-    outcome: Outcome | None = None
-    error: str | None = None
 
 
 class AttemptTrainable(tune.Trainable):
@@ -85,8 +70,8 @@ class AttemptTrainable(tune.Trainable):
     def _train(self) -> None:
         try:
             outcome = type(self).run_attempt(self._placement, self)
-        except Exception:  # noqa: BLE001 - whatever a training function raises is the trial's failure
-            self._messages.put(Message("end", outcome="failed", error=traceback.format_exc()))
+        except BaseException as error:  # noqa: BLE001 - `step` waits: a thread that ends without a word hangs the study
+            self._messages.put(Message("end", outcome="failed", error=failure_text(error)))
         else:
             self._messages.put(Message("end", outcome=outcome))
 
@@ -97,7 +82,10 @@ class AttemptTrainable(tune.Trainable):
 
     def cleanup(self) -> None:
         """Let the training thread leave its function, for a while."""
-        self._answers.put(Decision("stop", "the study decided so"))
+        placement = self._placement
+        # Tune says that the attempt ends, and neither how nor why.
+        where = f"see sweep trials {placement.study} {placement.trial}"
+        self._answers.put(Decision("stop", f"by the study's decision ({where})"))
         if self._thread is not None:
             self._thread.join(JOIN_S)
 

@@ -23,7 +23,8 @@ from ray.tune.stopper import Stopper
 from sweep.core.protocols import Capacity, Decision, Director, Placement, RunAttempt
 from sweep.core.spec import Resources
 from sweep.executors.cluster import Cluster, quiet
-from sweep.executors.trainable import Message, trainable_class
+from sweep.executors.messages import Message
+from sweep.executors.trainable import trainable_class
 
 _ENVIRONMENT = {
     # Our own log has everything; Tune's loggers write three files for each report.

@@ -111,8 +111,17 @@ def _lineage(manifest: Manifest, time_attr: str) -> dict[str, Any]:
 def _code(git: Mapping[str, Any] | None) -> str | None:
     if not git:
         return None
-    changed = f", changed since (diff SHA-256 {git.get('diff_sha256')})" if git.get("dirty") else ""
-    return f"commit {git.get('commit')}{changed}"
+    parts = [f"commit {git['commit']}" if git.get("commit") else "no commit yet"]
+    diff, dirty = git.get("diff_sha256"), git.get("dirty")
+    # A version that doesn't say whether files were untracked says that something was there beside the diff.
+    untracked = git.get("untracked", dirty and not diff)
+    if diff:
+        parts.append(f"changed since (diff SHA-256 {diff})")
+    if untracked:
+        parts.append("with untracked files")
+    if dirty and not (diff or untracked):
+        parts.append("changed since (the diff couldn't be read)")
+    return ", ".join(parts)
 
 
 def _table(head: tuple[str, str], rows: Mapping[str, Any]) -> str:

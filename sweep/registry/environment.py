@@ -44,7 +44,7 @@ def _version(package: str) -> str | None:
 
 
 def _git_facts(folder: Path) -> dict[str, Any] | None:
-    """Commit, whether files differ from it, and the digest of the difference in tracked files."""
+    """Commit, whether files differ from it or aren't tracked, and the digest of the difference in tracked ones."""
     status = _git(folder, "status", "--porcelain")
     if status is None:
         return None
@@ -53,6 +53,7 @@ def _git_facts(folder: Path) -> dict[str, Any] | None:
     return {
         "commit": commit.decode().strip() if commit else None,
         "dirty": bool(status.strip()),
+        "untracked": any(line.startswith(b"??") for line in status.splitlines()),
         "diff_sha256": hashlib.sha256(diff).hexdigest() if diff else None,
     }
 

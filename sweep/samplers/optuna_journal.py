@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -19,10 +20,29 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState, create_trial
 
 from sweep.core.spec import StudySpec
+from sweep.core.study import StudyMachine
+from sweep.core.trial import TrialState as CoreState
 from sweep.samplers.optuna_sampler import STATES, distributions, to_optuna
 
 _Write = tuple[Literal["add"], int, dict[str, Any]] | tuple[Literal["report"], int, int, float]
 _Tell = tuple[Literal["tell"], int, TrialState, float | None]
+
+
+def is_current(path: Path, machine: StudyMachine) -> bool:
+    """Whether the journal has the trials of a study, in the states that they have."""
+    if not path.is_file():
+        return False
+    storage = JournalStorage(JournalFileBackend(str(path)))
+    try:
+        study = optuna.load_study(study_name=machine.spec.name, storage=storage)
+    except KeyError:
+        return False
+    written = Counter(trial.state for trial in study.get_trials(deepcopy=False))
+    ends = {CoreState.COMPLETE: "complete", CoreState.STOPPED: "stopped", CoreState.FAILED: "failed"}
+    wanted = Counter(
+        STATES[ends[trial.state]] if trial.state in ends else TrialState.RUNNING for trial in machine.trials.values()
+    )
+    return written == wanted
 
 
 class OptunaJournal:

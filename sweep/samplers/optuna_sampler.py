@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any, Literal
 
 import optuna
@@ -50,7 +51,8 @@ def _last_step(parameter: FloatRange | IntRange) -> float:
     """The highest value that the steps reach; Optuna warns of an upper end that they miss."""
     if parameter.step is None:
         return parameter.max
-    return parameter.min + steps_in(parameter) * parameter.step
+    # In decimals, as Optuna checks it: 3 * 0.3 is 0.8999... in binary, and would lose the last value.
+    return float(Decimal(str(parameter.min)) + steps_in(parameter) * Decimal(str(parameter.step)))
 
 
 def to_optuna(parameters: Mapping[str, Parameter], config: Mapping[str, Any]) -> dict[str, Any]:

@@ -34,8 +34,8 @@ def write(folder: Path, fill: Callable[[Path], None], meta: Mapping[str, Any]) -
     beside.mkdir()
     try:
         fill(beside)
-        manifest = {**meta, "format": FORMAT, "files": _digests(beside)}
-        (beside / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
+        facts = {**meta, "format": FORMAT, "files": _digests(beside)}
+        (beside / MANIFEST).write_text(json.dumps(facts, indent=2) + "\n")
         if folder.exists():
             # An attempt that goes over the same fidelity again writes what is already there; the older one goes first,
             # under a hidden name, since a folder can't be replaced in one step.
@@ -59,27 +59,37 @@ def is_complete(folder: Path) -> bool:
     return (folder / MANIFEST).is_file()
 
 
+def manifest(folder: Path) -> dict[str, Any]:
+    """The checkpoint's manifest; its files are not looked at.
+
+    Raises:
+        CheckpointError: it is missing, or no manifest.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise CheckpointError(f"{folder}: no complete checkpoint here ({MANIFEST} is missing).")
+    try:
+        found: dict[str, Any] = json.loads(path.read_text())
+        found["files"].items()
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{path}: not the manifest of a checkpoint ({error}).") from error
+    return found
+
+
 def verify(folder: Path) -> dict[str, Any]:
     """The checkpoint's manifest, after each file was compared with its digest.
 
     Raises:
         CheckpointError: the manifest or a file is missing, or a file was changed.
     """
-    path = folder / MANIFEST
-    if not path.is_file():
-        raise CheckpointError(f"{folder}: no complete checkpoint here ({MANIFEST} is missing).")
-    try:
-        manifest = json.loads(path.read_text())
-        files = manifest["files"].items()
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{path}: not the manifest of a checkpoint ({error}).") from error
-    for name, facts in files:
+    found = manifest(folder)
+    for name, facts in found["files"].items():
         file = folder / name
         if not file.is_file():
             raise CheckpointError(f"{folder}: {name} is missing.")
         if sha256_file(file) != facts["sha256"]:
             raise CheckpointError(f"{file}: changed since it was written (its SHA-256 differs from the manifest's).")
-    return dict(manifest)
+    return found
 
 
 def remove(folder: Path) -> None:
@@ -91,6 +101,12 @@ def remove(folder: Path) -> None:
     except FileNotFoundError:
         return
     shutil.rmtree(hidden, ignore_errors=True)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Delete what killed writers left in a trial's checkpoint folder; nobody may be writing there."""
+    for left in folder.glob(".*"):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def complete_ones(folder: Path) -> list[Path]:

@@ -10,7 +10,10 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from sweep.core.events import ANY_EVENT, AnyEvent
-from sweep.errors import StudyError
+from sweep.errors import StorageError, StudyError
+
+PROBE_BYTES = 65536
+"""A disk with less room than this is full."""
 
 
 class EventLog:
@@ -21,25 +24,55 @@ class EventLog:
     """
 
     def __init__(self, path: Path) -> None:
-        _drop_torn_tail(path)
+        self._path = path
         try:
-            self._file = path.open("ab")
+            _drop_torn_tail(path)
+            # Unbuffered: what a full disk refused must not come again when the file is closed.
+            self._file = path.open("ab", buffering=0)
         except OSError as error:
             raise StudyError(f"{path}: can't be written ({error.strerror}).") from error
 
-    def append(self, *events: AnyEvent) -> None:
-        """Write events and wait until the disk has them; one wait for all of them."""
-        self._file.write(b"".join(_line(event) for event in events))
-        self._file.flush()
-        os.fsync(self._file.fileno())
+    def append(self, *lines: bytes) -> None:
+        """Write encoded events and wait until the disk has them; one wait for all of them.
+
+        Raises:
+            StorageError: the disk refused; the last line may be torn, which the next reader drops.
+        """
+        data = memoryview(b"".join(lines))
+        try:
+            while data:
+                data = data[self._file.write(data) :]
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise StorageError(_refused(self._path.parent, error)) from error
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
 
 
-def _line(event: AnyEvent) -> bytes:
+def encode(event: AnyEvent) -> bytes:
+    """An event as a line of JSON."""
     return event.model_dump_json(exclude_none=True).encode() + b"\n"
+
+
+def check_room(folder: Path) -> None:
+    """See that a study's folder still takes files.
+
+    Raises:
+        StorageError: it doesn't.
+    """
+    probe = folder / f".room-{os.getpid()}"
+    try:
+        probe.write_bytes(bytes(PROBE_BYTES))
+    except OSError as error:
+        raise StorageError(_refused(folder, error)) from error
+    finally:
+        probe.unlink(missing_ok=True)
+
+
+def _refused(folder: Path, error: OSError) -> str:
+    return f"{folder}: can't be written ({error.strerror}). Mend that, then go on: sweep resume {folder.name}"
 
 
 def _drop_torn_tail(path: Path) -> None:
@@ -84,6 +117,13 @@ def follow(path: Path, offset: int = 0) -> tuple[list[AnyEvent], int]:
 
 
 def write_params(path: Path, config: dict[str, object]) -> None:
-    """A trial's config, for people and other tools."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(config, indent=2) + "\n")
+    """A trial's config, for people and other tools.
+
+    Raises:
+        StorageError: the disk refused.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise StorageError(_refused(path.parents[2], error)) from error

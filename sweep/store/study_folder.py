@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import fcntl
 import os
 import shutil
 from collections.abc import Iterator
@@ -12,11 +13,12 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from sweep.core.events import StudyCreated
+from sweep.core.events import AnyEvent, StudyCreated
 from sweep.core.loading import load
 from sweep.core.resolved import difference, resolved_yaml, spec_sha256
 from sweep.core.spec import StudySpec
 from sweep.core.study import StudyMachine
+from sweep.core.trial import IllegalTransitionError
 from sweep.errors import StudyError
 from sweep.store import events
 from sweep.store.files import publish_folder
@@ -48,10 +50,12 @@ def create(storage: Path, spec: StudySpec, *, base_dir: Path, now: float, versio
         time=now, study=spec.name, spec_sha256=spec_sha256(spec), sweep_version=version, base_dir=str(base_dir)
     )
     try:
+        for left in storage.glob(f".{spec.name}.*.tmp"):
+            shutil.rmtree(left, ignore_errors=True)
         beside.root.mkdir(parents=True)
         beside.spec.write_text(resolved_yaml(spec), encoding="utf-8")
         log = events.EventLog(beside.events)
-        log.append(created)
+        log.append(events.encode(created))
         log.close()
         publish_folder(beside.root, paths.root)
     except FileExistsError as error:
@@ -93,16 +97,28 @@ def read(paths: StudyPaths) -> StoredStudy:
     history = list(events.read(paths.events))
     if not history or not isinstance(history[0], StudyCreated):
         raise StudyError(f"{paths.events}: the first line must tell of the study's creation. The log is damaged.")
-    spec = load(paths.spec.read_text(encoding="utf-8"), source=str(paths.spec))
+    try:
+        spec = load(paths.spec.read_text(encoding="utf-8"), source=str(paths.spec))
+    except (OSError, UnicodeDecodeError) as error:
+        raise StudyError(f"{paths.spec}: can't be read ({error}). The study is damaged.") from error
     if spec_sha256(spec) != history[0].spec_sha256:
         raise StudyError(
             f"{paths.spec}: changed since the study was made from it (its SHA-256 differs from the log's first line). "
             "Restore it; a changed search needs a new study."
         )
+    return StoredStudy(paths, spec, history[0], _replayed(paths, spec, history))
+
+
+def _replayed(paths: StudyPaths, spec: StudySpec, history: list[AnyEvent]) -> StudyMachine:
     machine = StudyMachine(spec)
-    for event in history:
-        machine.handle(event)
-    return StoredStudy(paths, spec, history[0], machine)
+    for number, event in enumerate(history, start=1):
+        try:
+            machine.handle(event)
+        except (IllegalTransitionError, KeyError) as error:
+            raise StudyError(
+                f"{paths.events}:{number}: can't have happened ({error}). The log was changed or damaged."
+            ) from error
+    return machine
 
 
 def find(storage: Path, name: str) -> StudyPaths:
@@ -145,19 +161,28 @@ def held(paths: StudyPaths) -> Iterator[None]:
     """
     lock = FileLock(paths.lock, timeout=LOCK_WAIT_S)
     try:
-        with lock:
-            yield
+        lock.acquire()
     except Timeout as error:
         raise StudyError(f"study {paths.root.name!r} is at work in another process. Watch it: sweep status.") from error
+    except OSError as error:
+        raise StudyError(f"{paths.root}: can't be written ({error.strerror}).") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def is_at_work(paths: StudyPaths) -> bool:
-    """Whether a driver holds the study."""
-    if not paths.lock.exists():
-        return False
-    lock = FileLock(paths.lock, timeout=0)
+    """Whether a driver holds the study; one who may not even read its lock can't know, and is told no."""
     try:
-        with lock:
-            return False
-    except Timeout:
+        handle = os.open(paths.lock, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        # Shared, so that two who look don't take each other for a driver.
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
         return True
+    finally:
+        os.close(handle)
+    return False

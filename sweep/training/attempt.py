@@ -31,37 +31,47 @@ def run_attempt(placement: Placement, channel: Channel) -> Outcome:
 
     Raises:
         EntrypointError: the training function can't be imported.
-        TrainingError: its share of the GPU's memory was too small; chained to torch's OutOfMemoryError.
+        TrainingError: its share of the GPU's memory was too small, chained to torch's OutOfMemoryError; or it called
+            `sys.exit` with anything but 0.
         Exception: whatever the training function raised.
     """
     path = TrialPaths(Path(placement.trial_dir)).attempt_log(placement.attempt)
     with tee(path) as log:
         try:
             with _environment(placement.env), entrypoints.search_path(placement.entrypoint, placement.working_dir):
-                return _train(placement, _Noted(channel, placement.time_attr, log))
+                return _train(placement, _Noted(channel, placement.time_attr, log), log)
         except BaseException:
             log.text(traceback.format_exc())
             raise
 
 
 class _Noted:
-    """A channel that leaves a line in the attempt's log for each report, so that the log tells how training went."""
+    """A channel that leaves a line in the attempt's log for each report, so that the log tells how training went.
+
+    Only the attempt's own process has a driver that waits for its reports.
+    """
 
     def __init__(self, channel: Channel, time_attr: str, log: AttemptLog) -> None:
         self._channel = channel
         self._time_attr = time_attr
         self._log = log
+        self._process = os.getpid()
 
     def report(self, metrics: Mapping[str, float], checkpoint: str | None) -> Decision:
+        if os.getpid() != self._process:
+            raise TrainingError(
+                f"report was called in process {os.getpid()}, a child of the trial's process {self._process}. "
+                "Hand the numbers to the parent and report them there."
+            )
         values = ", ".join(f"{name} {value:.6g}" for name, value in metrics.items() if name != self._time_attr)
         self._log.text(f"{self._time_attr} {metrics[self._time_attr]:g}: {values}\n")
         decision = self._channel.report(metrics, checkpoint)
         if decision.action != "advance":
-            self._log.text(f"{decision.action}: {decision.reason}\n")
+            self._log.text(f"ended: {decision.reason}\n")
         return decision
 
 
-def _train(placement: Placement, channel: Channel) -> Outcome:
+def _train(placement: Placement, channel: Channel, log: AttemptLog) -> Outcome:
     function = entrypoints.resolve(placement.entrypoint, placement.working_dir)
     with ExitStack() as settings:
         if "torch" in sys.modules:
@@ -71,9 +81,16 @@ def _train(placement: Placement, channel: Channel) -> Outcome:
         activate(context)
         settings.callback(deactivate, context)
         try:
-            _call(function, context)
+            with _children_end(log):
+                _call(function, context)
         except StopTrial as stop:
             return stop.decision.outcome or "returned"
+        except SystemExit as end:
+            if not _is_success(end):
+                raise TrainingError(
+                    f"{context.where()}: the training function called sys.exit({end.code!r}). "
+                    "Return when training has ended well, raise an error that says why when it hasn't."
+                ) from end
         except Exception as error:
             if "torch" in sys.modules and isinstance(error, sys.modules["torch"].OutOfMemoryError):
                 raise TrainingError(_out_of_memory(context, placement.gpu)) from error
@@ -86,6 +103,30 @@ def _call(function: Callable[..., Any], context: Context) -> None:
         function(context.config, context)
     else:
         function(context.config)
+
+
+@contextmanager
+def _children_end(log: AttemptLog) -> Iterator[None]:
+    """End a forked child of the training function where it leaves the function.
+
+    Above are the executor and, inline, the driver itself: the child would go on as a second one.
+    """
+    process = os.getpid()
+    status = 0
+    try:
+        yield
+    except BaseException as error:
+        status = 0 if isinstance(error, SystemExit) and _is_success(error) else 1
+        if status and os.getpid() != process:
+            log.text(traceback.format_exc())
+        raise
+    finally:
+        if os.getpid() != process:
+            os._exit(status)
+
+
+def _is_success(end: SystemExit) -> bool:
+    return end.code is None or end.code == 0
 
 
 def _out_of_memory(context: Context, gpu: float) -> str:

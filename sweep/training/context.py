@@ -25,6 +25,13 @@ State = Mapping[str, Any] | Path | str
 """A checkpoint's content: a mapping of tensors and plain values, or a folder that the training function filled."""
 
 
+RESERVED = frozenset({"study", "trial", "attempt", "time_attr", "t", "seed", "config", "metrics", "format", "files"})
+"""What each checkpoint's manifest says by itself; `Context.describe` adds under other names."""
+
+MAX_FIDELITY = 2**53
+"""Up to here a float, as which each metric travels, counts without gaps."""
+
+
 class StopTrial(BaseException):
     """Raised by `Context.report` when the trial need not go on; `run_attempt` catches it.
 
@@ -174,10 +181,11 @@ class Context:
                 GradScaler are saved with it. It is complete on disk before the report is delivered.
 
         Raises:
-            TrainingError: a metric is no number, the fidelity didn't rise, or the state can't be written.
+            TrainingError: a metric's name is no text or its value no number, the fidelity didn't rise, or the state
+                can't be written.
             StopTrial: the trial ends here; let it pass.
         """
-        values = {name: self._number(name, value) for name, value in metrics.items()}
+        values = {self._name(name): self._number(name, value) for name, value in metrics.items()}
         t = self._fidelity(values)
         values[self.time_attr] = t
         folder = self._save(t, values, checkpoint) if checkpoint is not None and self._due(t) else None
@@ -195,7 +203,16 @@ class Context:
         return {name: part.state_dict() if hasattr(part, "state_dict") else part for name, part in parts.items()}
 
     def describe(self, **meta: Any) -> None:
-        """Add JSON values to the manifest of each later checkpoint, e.g. which model can be rebuilt from it."""
+        """Add JSON values to the manifest of each later checkpoint, e.g. which model can be rebuilt from it.
+
+        Raises:
+            TrainingError: a name that the manifest itself uses, see `RESERVED`.
+        """
+        if taken := sorted(RESERVED & meta.keys()):
+            raise TrainingError(
+                f"{self.where()}: describe got {', '.join(taken)}, which each checkpoint's manifest says by itself. "
+                f"Use other names than {', '.join(sorted(RESERVED))}."
+            )
         self._described.update(meta)
 
     def restore(self) -> Any:
@@ -246,13 +263,26 @@ class Context:
         checkpoints.write(folder, fill, meta)
         return folder
 
+    def _name(self, name: Any) -> str:
+        if isinstance(name, str):
+            try:
+                name.encode()
+            except UnicodeEncodeError:
+                pass
+            else:
+                return name
+        raise TrainingError(
+            f"{self.where()}: {name!r} is no name for a metric. Use a text that can be written as UTF-8."
+        )
+
     def _number(self, name: str, value: Any) -> float:
         # Of the texts that float() takes, none is a number that a training function meant to report.
         if not isinstance(value, str | bytes):
             try:
                 # item(), since float() warns of a loss that still has its graph.
                 return float(value.item() if hasattr(value, "item") else value)
-            except (TypeError, ValueError, RuntimeError):  # torch raises RuntimeError for several elements
+            # torch raises RuntimeError for several elements.
+            except (TypeError, ValueError, OverflowError, RuntimeError):
                 pass
         raise TrainingError(
             f"{self.where()}: metric {name!r} is {states.kind(value)}, expected a number. "
@@ -265,6 +295,10 @@ class Context:
             raise TrainingError(
                 f"{self.where()}: {self.time_attr} is {t:g}, expected a whole number from 1. "
                 f"Count finished {self.time_attr}s, or leave {self.time_attr} out and the context counts reports."
+            )
+        if t > MAX_FIDELITY:
+            raise TrainingError(
+                f"{self.where()}: {self.time_attr} is {t:g}, expected at most 2**53. Count in a larger unit."
             )
         if t <= self.t:
             raise TrainingError(

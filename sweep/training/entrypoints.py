@@ -114,6 +114,11 @@ def _import_errors(source: str) -> Iterator[None]:
         ) from error
     except SyntaxError as error:
         raise EntrypointError(_syntax(error)) from error
+    except SystemExit as error:
+        raise EntrypointError(
+            f"entrypoint: importing {source} called sys.exit({error.code!r}). "
+            'Put what only a script does under if __name__ == "__main__".'
+        ) from error
     except Exception as error:
         raise EntrypointError(f"entrypoint: importing {source} failed: {type(error).__name__}: {error}") from error
 

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import logging
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Self, TextIO, cast
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+
+LINE_LIMIT = 2**16
+"""Characters: a longer line is cut into several, so that output which never ends its line doesn't fill the memory."""
 
 
 class AttemptLog:
@@ -17,7 +26,8 @@ class AttemptLog:
 
     def __init__(self, file: TextIO) -> None:
         self._file = file
-        self._lock = threading.Lock()
+        # A signal's handler may print while its thread is in here.
+        self._lock = threading.RLock()
 
     def line(self, text: str) -> None:
         """Append one line, with the time (UTC, milliseconds) before it."""
@@ -33,29 +43,135 @@ class AttemptLog:
             self.line(line)
 
 
+class _Line:
+    """A line that is still being written, as a terminal would show it."""
+
+    def __init__(self, log: AttemptLog) -> None:
+        self._log = log
+        self._parts: list[str] = []
+        self._returned = False
+        self.size = 0
+
+    def add(self, text: str) -> None:
+        """Add text without line ends.
+
+        A progress bar draws itself again after each carriage return: its last state is what remains. A return with
+        nothing after it waits, for a line end may follow.
+        """
+        drawn = text.rstrip("\r")
+        if drawn:
+            _, again, shown = drawn.rpartition("\r")
+            if again or self._returned:
+                self._parts.clear()
+                self.size = 0
+            self._parts.append(shown)
+            self.size += len(shown)
+            self._returned = False
+        self._returned = self._returned or len(drawn) < len(text)
+        if self.size > LINE_LIMIT:
+            self._cut()
+
+    def _cut(self) -> None:
+        """Write out all but the last piece."""
+        text = "".join(self._parts)
+        pieces = [text[start : start + LINE_LIMIT] for start in range(0, len(text), LINE_LIMIT)]
+        for piece in pieces[:-1]:
+            self._log.line(piece)
+        self._parts, self.size = pieces[-1:], len(pieces[-1])
+
+    def end(self) -> None:
+        """Write it out, and begin the next."""
+        text = "".join(self._parts)
+        self._parts.clear()
+        self.size, self._returned = 0, False
+        self._log.line(text)
+
+
 class _Tee:
-    """A text stream that also goes into the log; everything but writing is the original stream's."""
+    """A text stream that also goes into the log; everything but writing and closing is the original stream's."""
 
     def __init__(self, original: TextIO, log: AttemptLog) -> None:
         self._original = original
-        self._log = log
-        self._rest = ""
+        self._line = _Line(log)
+        self._lock = threading.RLock()  # a training function's threads print too
 
     def write(self, text: str) -> int:
-        *lines, self._rest = (self._rest + text).split("\n")
-        for line in lines:
-            # A progress bar draws itself again after each carriage return: its last state is what remains.
-            self._log.line(line.rstrip("\r").rpartition("\r")[2])
-        return self._original.write(text)
+        self._copy(text)
+        if not _is_closed(self._original):
+            self._original.write(text)
+        return len(text)
+
+    def _copy(self, text: str) -> None:
+        with self._lock:
+            *ended, rest = text.split("\n")
+            for each in ended:
+                self._line.add(each)
+                self._line.end()
+            self._line.add(rest)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        for each in lines:
+            self.write(each)
+
+    def flush(self) -> None:
+        if not _is_closed(self._original):
+            self._original.flush()
+
+    @property
+    def buffer(self) -> BinaryIO:
+        return cast("BinaryIO", _Bytes(self._original.buffer, self._copy))
+
+    def detach(self) -> BinaryIO:
+        return self.buffer
+
+    def close(self) -> None:
+        """Only flush: the stream is the process's, and outlives the training function."""
+        self.flush()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.close()
 
     def finish(self) -> None:
         """Log the last line, if nothing ended it."""
-        if self._rest:
-            self._log.line(self._rest.rpartition("\r")[2])
-            self._rest = ""
+        with self._lock:
+            if self._line.size:
+                self._line.end()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._original, name)
+
+
+class _Bytes(io.BufferedIOBase):
+    """The bytes beneath a text stream, for those who wrap them anew; closing these closes nothing else.
+
+    `sys.stdout = io.TextIOWrapper(sys.stdout.buffer)`: forgotten, the wrapper closes what it wraps.
+    """
+
+    def __init__(self, original: BinaryIO, copy: Callable[[str], None]) -> None:
+        self._original = original
+        self._copy = copy
+        self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._original.fileno()
+
+    def write(self, data: Buffer) -> int:
+        self._copy(self._decoder.decode(bytes(data)))
+        return len(bytes(data)) if _is_closed(self._original) else self._original.write(data)
+
+    def flush(self) -> None:
+        if not _is_closed(self._original):
+            self._original.flush()
+
+
+def _is_closed(stream: Any) -> bool:
+    return bool(getattr(stream, "closed", False))  # what stands in for a stream may have only write()
 
 
 @contextmanager
@@ -75,9 +191,26 @@ def tee(path: Path) -> Iterator[AttemptLog]:
             try:
                 yield log
             finally:
+                _keep_open(sys.stdout, sys.stderr)
                 sys.stdout, sys.stderr = stdout, stderr
                 for each in tees.values():
                     each.finish()
+
+
+_replacements: list[Any] = []
+
+
+def _keep_open(*streams: Any) -> None:
+    """Keep what a training function put in a standard stream's place, if it writes to the same file.
+
+    `sys.stdout = os.fdopen(1, "w")`: forgotten, it would close the process's own stdout with itself.
+    """
+    for stream in streams:
+        if isinstance(stream, io.TextIOBase) and not stream.closed:
+            with suppress(OSError, ValueError):  # in memory, or detached
+                if stream.fileno() in (1, 2):
+                    stream.flush()
+                    _replacements.append(stream)
 
 
 @contextmanager

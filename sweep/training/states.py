@@ -31,13 +31,27 @@ def write(target: Path, state: Mapping[str, Any] | Path | str) -> None:
     if isinstance(state, Path | str):
         if not Path(state).is_dir():
             raise TrainingError(f"checkpoint: {state} is not a folder. Give a state dict, or a folder that exists.")
-        shutil.copytree(state, target / FOLDER)
+        _copy(Path(state), target / FOLDER)
     elif not isinstance(state, Mapping):
         raise TrainingError(f"checkpoint: got {kind(state)}. Give a state dict, a folder, or a function returning one.")
     elif "torch" in sys.modules:
         _write_torch(target / TORCH_FILE, state)
     else:
         _write_json(target / JSON_FILE, state)
+
+
+def _copy(folder: Path, target: Path) -> None:
+    try:
+        shutil.copytree(folder, target)
+    except shutil.Error as error:
+        problems = error.args[0]
+        file, _, reason = problems[0]
+        if Path(file).is_symlink() and not Path(file).exists():
+            reason = "it is a link to nothing"
+        more = f" So can't {len(problems) - 1} more." if len(problems) > 1 else ""
+        raise TrainingError(
+            f"checkpoint: {file} can't be copied: {reason}.{more} Give a folder of files that can be read."
+        ) from error
 
 
 def _write_torch(file: Path, state: Mapping[str, Any]) -> None:

@@ -11,7 +11,7 @@ from rich.console import Group
 from rich.text import Text
 
 from sweep.core.plan import Plan
-from sweep.core.spec import Constant
+from sweep.core.space import varying
 from sweep.store.paths import StudyPaths
 from sweep.watch.tally import Failure, Tally
 from sweep.watch.text import Glyphs, counted, duration, number, shown
@@ -129,8 +129,11 @@ def header(tally: Tally, plan: Plan, canvas: Canvas, now: float) -> list[Text]:
     if reason is not None:
         lines.append(canvas.line((reason, "dim")))
     if tally.slots and tally.ended is None:
-        share = f", {plan.gpu:g} GPU each" if plan.gpu else ""
-        cells = [(f"{len(tally.running)} of {tally.slots} slots busy{share}", "")]
+        # The plan's share is what the file asks for; only on a GPU is it what trials have.
+        on_gpu = any(row.device.startswith("cuda") for row in tally.running.values())
+        share = f", {plan.gpu:g} GPU each" if plan.gpu and on_gpu else ""
+        starting = f", {tally.starting} starting" if tally.starting else ""
+        cells = [(f"{len(tally.running)} of {tally.slots} slots busy{share}{starting}", "")]
         lines.append(canvas.line(*cells, *([dot, (tally.dashboard, "dim")] if tally.dashboard else [])))
     return lines
 
@@ -161,7 +164,9 @@ def _budget(tally: Tally, plan: Plan, now: float) -> str:
         if plan.trials is None
         else f"{tally.created} of {counted(plan.trials, 'trial')}"
     )
-    states = ", ".join(f"{count} {state.value}" for state, count in tally.counts.items() if count)
+    counts = {state.value: count for state, count in tally.counts.items()}
+    counts["waiting"] -= tally.starting
+    states = ", ".join(f"{count} {word}" for word, count in {"starting": tally.starting, **counts}.items() if count)
     text = trials + (f": {states}" if states else "")
     if plan.time_s is not None:
         text += f"; {duration(tally.elapsed_s(now))} of {duration(plan.time_s)}"
@@ -174,9 +179,10 @@ def _budget(tally: Tally, plan: Plan, now: float) -> str:
 def running(tally: Tally, canvas: Canvas, now: float) -> Section:
     """The trials at work, those that have been so the longest first."""
     spec = tally.spec
-    # What is the same in every trial needs no column.
-    varied = [name for name, parameter in spec.parameters.items() if not isinstance(parameter, Constant)]
-    names = varied[: max(1, (canvas.width - _OTHER_COLUMNS_WIDTH) // (_PARAMETER_WIDTH + 2))]
+    # What is the same in every trial needs no column; what spans magnitudes tells most.
+    varied = varying(spec)
+    by_span = sorted(varied, key=lambda name: not getattr(varied[name], "log", False))
+    names = by_span[: max(1, (canvas.width - _OTHER_COLUMNS_WIDTH) // (_PARAMETER_WIDTH + 2))]
     head = ["trial", *names, spec.scheduler.time_attr, tally.metric.name, "", "time"]
     rows: list[list[Cell]] = [[(name, "dim") for name in head]]
     for row in sorted(tally.running.values(), key=lambda each: each.number):
@@ -194,7 +200,8 @@ def running(tally: Tally, canvas: Canvas, now: float) -> Section:
     lines = canvas.columns(rows, justify, caps)
     if not tally.running:
         # Between two trials: without a line here all below it would jump up and down.
-        lines.append(canvas.line(("    -  none at work just now", "dim")))
+        told = f"{tally.starting} starting" if tally.starting else "none at work just now"
+        lines.append(canvas.line((f"    -  {told}", "dim")))
     return Section(lines[0], [[line] for line in lines[1:]], "running")
 
 
@@ -205,8 +212,8 @@ def rungs(tally: Tally, canvas: Canvas) -> Section:
     for rung in tally.rungs:
         size = -(-rung.reached * _BAR_WIDTH // most)
         rows.append([
-            (f"{tally.spec.scheduler.time_attr} {rung.t}", ""),
-            (str(rung.reached), ""),
+            (f"{tally.spec.scheduler.time_attr} {rung.t}", "" if rung.reached else "dim"),
+            (str(rung.reached) if rung.reached else "", ""),
             (canvas.glyphs.bar * size, "cyan"),
             ("" if rung.best is None else f"best {number(rung.best)}", ""),
         ])  # fmt: skip

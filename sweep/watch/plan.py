@@ -9,7 +9,7 @@ from sweep.core.space import describe
 from sweep.core.spec import StudySpec
 from sweep.core.units import format_duration
 from sweep.watch.text import Glyphs, counted
-from sweep.watch.view import Cell, View, facts, stacked, table
+from sweep.watch.view import Cell, Hanging, View, facts, note, stacked, table
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -43,9 +43,11 @@ def _draw(spec: StudySpec, plan: Plan, notes: tuple[str, ...], glyphs: Glyphs) -
     return stacked(
         [
             facts(_facts(spec, plan), glyphs),
-            table(
-                [("parameter", "l"), ("values", "f")],
-                [(name, describe(parameter)) for name, parameter in spec.parameters.items()],
+            Hanging(
+                [
+                    [("parameter", "dim"), ("values", "dim")],
+                    *([name, describe(parameter)] for name, parameter in spec.parameters.items()),
+                ],
                 glyphs,
             ),
             table(
@@ -53,7 +55,7 @@ def _draw(spec: StudySpec, plan: Plan, notes: tuple[str, ...], glyphs: Glyphs) -
                 [(str(rung.t), _expected(plan, rung.expected_trials)) for rung in plan.rungs],
                 glyphs,
             ),
-            *notes,
+            *(note(line, glyphs) for line in notes),
         ]
     )
 

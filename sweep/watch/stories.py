@@ -11,7 +11,7 @@ from sweep.errors import InputError
 from sweep.store import checkpoints
 from sweep.store.paths import StudyPaths
 from sweep.watch.text import Glyphs, counted, duration, last_line, number, plain, shown
-from sweep.watch.view import Cell, View, facts, note, stacked, table, whole_columns
+from sweep.watch.view import Cell, Hanging, View, facts, note, stacked, table, whole_columns
 from sweep.watch.words import outcome_word, trial_state
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def curve(study: StudyMachine, trial: Trial) -> list[dict[str, Any]]:
 def config_table(config: dict[str, Any], glyphs: Glyphs) -> RenderableType:
     """A config, a parameter a line."""
     rows: list[list[Cell]] = [[name, shown(value)] for name, value in config.items()]
-    return table([("parameter", "l"), ("value", "f")], rows, glyphs)
+    return Hanging([[("parameter", "dim"), ("value", "dim")], *rows], glyphs)
 
 
 def _draw_best(study: StudyMachine, data: dict[str, Any], trial: Trial, glyphs: Glyphs) -> RenderableType:

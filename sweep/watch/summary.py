@@ -12,7 +12,7 @@ from sweep.core.trial import TrialState
 from sweep.store.paths import StudyPaths
 from sweep.watch.stories import best_checkpoint, config_table
 from sweep.watch.text import Glyphs, duration, number, plain
-from sweep.watch.view import Cell, View, facts, note, stacked, table
+from sweep.watch.view import Cell, View, commands, facts, note, stacked
 from sweep.watch.words import counts_text, state_word, trial_counts
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def _draw(study: StudyMachine, data: dict[str, Any], glyphs: Glyphs) -> Renderab
     parts.append(facts(_facts(study, data), glyphs))
     if top is not None:
         parts.append(config_table(top["config"], glyphs))
-    parts.append(table([("what next", "f")], [[command] for command in data["next"]], glyphs))
+    parts.append(commands("what next", data["next"], glyphs))
     return stacked(parts)
 
 

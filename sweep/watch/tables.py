@@ -13,7 +13,7 @@ from sweep.store.paths import StudyPaths
 from sweep.watch.stories import best, trial_story
 from sweep.watch.text import Glyphs, duration, number, plain
 from sweep.watch.trials import trials_csv, trials_table
-from sweep.watch.view import Cell, View, facts, stacked, table
+from sweep.watch.view import Cell, Hanging, View, facts, note, stacked, table
 from sweep.watch.words import STUDY_STYLES, counts_text, outcome_word, state_word, trial_counts
 
 if TYPE_CHECKING:
@@ -48,17 +48,28 @@ def study_row(study: StudyMachine, paths: StudyPaths, *, live: bool = False) -> 
     return found
 
 
+def damaged_row(paths: StudyPaths, reason: str) -> dict[str, Any]:
+    """A study that can't be read, in a line with the keys of `study_row`, and why."""
+    known = {"name": paths.root.name, "state": "damaged", "path": str(paths.root), "reason": reason}
+    unknown = ("trials", "ended", "failed", "budget_trials", "metric", "best", "best_trial", "elapsed_s")
+    return {**known, **dict.fromkeys(unknown)}
+
+
 def studies_table(rows: Sequence[Mapping[str, Any]]) -> View:
     """The studies of a storage folder, from `study_row`s."""
 
     def draw(glyphs: Glyphs, _: int) -> RenderableType:
         columns = [("study", "f"), ("state", "l"), ("trials", "r"), ("failed", "r"), ("best", "f"), ("time", "r")]
-        return table(columns, [_study_cells(row) for row in rows], glyphs)
+        drawn = table(columns, [_study_cells(row) for row in rows], glyphs)
+        damaged = [note(f"{row['name']}: {row['reason']}", glyphs, "red") for row in rows if row["state"] == "damaged"]
+        return stacked([drawn, *damaged]) if damaged else drawn
 
     return View([dict(row) for row in rows], draw)
 
 
 def _study_cells(row: Mapping[str, Any]) -> list[Cell]:
+    if row["state"] == "damaged":
+        return [(row["name"], "bold"), ("damaged", "red"), "-", "-", "-", "-"]
     total = "" if row["budget_trials"] is None else f" of {row['budget_trials']}"
     value = "-" if row["best"] is None else f"{row['metric']} {number(row['best'])} (trial {row['best_trial']})"
     failed = (str(row["failed"]), "red") if row["failed"] else "0"
@@ -209,6 +220,9 @@ def _rung_table(rows: Sequence[Mapping[str, Any]], time_attr: str, glyphs: Glyph
             str(row["stopped"]),
             number(row["best"]),
         ]
+        if row["reached"]
+        # Nobody has come here yet: zeros would only look like results.
+        else [(str(row["t"]), "dim"), "", "", "", "", ""]
         for row in rows
     ]
     heads = [(time_attr, "r"), ("reached", "r"), ("", "l"), ("advanced", "r"), ("stopped", "r"), ("best", "r")]
@@ -222,4 +236,4 @@ def _failure_table(rows: Sequence[Mapping[str, Any]], glyphs: Glyphs) -> Rendera
         word = "trial" if len(row["trials"]) == 1 else "trials"
         cells += [[str(len(row["trials"])), (row["reason"], "red")], ["", (f"{word} {numbers}", "dim")]]
         cells += [["", (f"log {row['log']}", "dim")]]
-    return table([("failed", "r"), ("reason", "f")], cells, glyphs)
+    return Hanging([[("failed", "dim"), ("reason", "dim")], *cells], glyphs, right=True)

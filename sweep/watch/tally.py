@@ -121,6 +121,12 @@ class Tally:
         """Trials whose story is over."""
         return sum(count for state, count in self.counts.items() if state.final)
 
+    @property
+    def starting(self) -> int:
+        """Trials that have a free slot and whose training hasn't begun."""
+        started = self.slots and self.ended is None and (self.ending is None or self.ending.kind == "drain")
+        return min(self.counts[TrialState.WAITING], max(0, self.slots - len(self.running))) if started else 0
+
     def elapsed_s(self, now: float) -> float:
         """Seconds that drivers have worked on the study."""
         return self._elapsed_s if self.ended else self._elapsed_s + max(0.0, now - self._time)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from sweep.watch.text import Glyphs, glyphs_for, plain
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, OverflowMethod, RenderableType
+    from rich.segment import Segment
     from rich.table import Table
     from rich.text import Text
 
@@ -37,8 +39,14 @@ class View:
     draw: Draw
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
-        """Draw with the characters that the console has."""
-        yield self.draw(glyphs_for(console.encoding), options.max_width)
+        """Draw with the characters that the console has; no line ends in spaces."""
+        from rich.segment import Segment
+
+        drawing = self.draw(glyphs_for(console.encoding), options.max_width)
+        # Not cut at the width: a long path stays in one piece, and the terminal goes on in its next row.
+        for line in Segment.split_lines(console.render(drawing, options)):
+            yield from _stripped(line)
+            yield Segment.line()
 
     def json(self) -> str:
         """The data as indented JSON."""
@@ -70,9 +78,7 @@ def table(
             no_wrap=not fold, overflow="fold" if fold else cut, ratio=None,
         )  # fmt: skip
     for row in rows:
-        found.add_row(
-            *(_text(cell, glyphs) if isinstance(cell, str) else _text(cell[0], glyphs, cell[1]) for cell in row)
-        )
+        found.add_row(*(_cell_text(cell, glyphs) for cell in row))
     return found
 
 
@@ -104,10 +110,63 @@ def whole_columns(
     return sorted(kept)
 
 
-def facts(rows: Sequence[tuple[str, Cell]], glyphs: Glyphs) -> Table:
+def facts(rows: Sequence[tuple[str, Cell]], glyphs: Glyphs) -> RenderableType:
     """Names and what they are, a line each; facts that are empty are left out."""
     kept = [(name, cell) for name, cell in rows if (cell if isinstance(cell, str) else cell[0])]
-    return table([("", "l"), ("", "f")], [((name, "dim"), cell) for name, cell in kept], glyphs)
+    return Hanging([[(name, "dim"), cell] for name, cell in kept], glyphs)
+
+
+class Hanging:
+    """Two columns, of which the second is folded between words only: a path stays whole, if need be past the edge.
+
+    Args:
+        rows: a name and a text each.
+        glyphs: what can be drawn.
+        right: whether names are justified to the right.
+    """
+
+    def __init__(self, rows: Sequence[Sequence[Cell]], glyphs: Glyphs, *, right: bool = False) -> None:
+        self._rows = [[_cell_text(cell, glyphs) for cell in row] for row in rows]
+        self._right = right
+
+    def __rich_console__(self, _: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        """Draw each row's text beside its name."""
+        from rich.text import Text
+
+        names = max((name.cell_len for name, _ in self._rows), default=0)
+        gap = " " * _GAP if names else ""
+        room = max(1, options.max_width - names - len(gap))
+        for name, text in self._rows:
+            for place, line in enumerate(_between_words(text, room)):
+                head = name.copy() if place == 0 else Text("")
+                head.align("right" if self._right else "left", names)
+                yield Text.assemble(head, gap, line, no_wrap=True, overflow="ignore")
+
+
+def _between_words(text: Text, width: int) -> Iterable[Text]:
+    """The text in lines of this width; a word that is longer has a line of its own."""
+    # rich folds inside of words, or, when told not to, not at all.
+    from rich.cells import cell_len
+
+    breaks: list[int] = []
+    used = 0
+    for word in re.finditer(r"\S+\s*", text.plain):
+        if used and used + cell_len(word.group().rstrip()) > width:
+            breaks.append(word.start())
+            used = 0
+        used += cell_len(word.group())
+    return text.divide(breaks)
+
+
+def commands(head: str, lines: Sequence[str], glyphs: Glyphs) -> RenderableType:
+    """Lines to be copied and run: none is ever broken."""
+    from rich.console import Group
+    from rich.text import Text
+
+    texts = [Text(head, "dim"), *(_text(line, glyphs) for line in lines)]
+    for text in texts:
+        text.no_wrap, text.overflow = True, "ignore"
+    return Group(*texts)
 
 
 def stacked(parts: Sequence[RenderableType]) -> RenderableType:
@@ -122,8 +181,24 @@ def stacked(parts: Sequence[RenderableType]) -> RenderableType:
 
 
 def note(text: str, glyphs: Glyphs, style: str = "") -> RenderableType:
-    """A line of text, folded where it is too long."""
-    return _text(text, glyphs, style)
+    """A line of text, folded between words where it is too long."""
+    return Hanging([["", (text, style)]], glyphs)
+
+
+def _stripped(line: list[Segment]) -> list[Segment]:
+    """The line without spaces at its end."""
+    from rich.segment import Segment
+
+    kept = list(line)
+    while kept and not kept[-1].control and not kept[-1].text.rstrip(" "):
+        kept.pop()
+    if kept and not kept[-1].control:
+        kept[-1] = Segment(kept[-1].text.rstrip(" "), kept[-1].style)
+    return kept
+
+
+def _cell_text(cell: Cell, glyphs: Glyphs) -> Text:
+    return _text(cell, glyphs) if isinstance(cell, str) else _text(cell[0], glyphs, cell[1])
 
 
 def _text(text: str, glyphs: Glyphs, style: str = "") -> Text:

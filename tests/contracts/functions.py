@@ -1,7 +1,9 @@
 """Training functions that the contract suites send to executors."""
 
+import contextlib
 import os
 import signal
+import sys
 
 
 def count(config, ctx):
@@ -28,3 +30,32 @@ def silent(config, ctx):
 
 def environment(config, ctx):
     ctx.report({"epoch": 1, "loss": float(os.environ["SWEEP_TEST_LOSS"])})
+
+
+def leave(config, ctx):
+    ctx.report({"epoch": 1, "loss": 1.0})
+    sys.exit(config.get("code"))
+
+
+class Abort(BaseException):
+    pass
+
+
+def abort(config, ctx):
+    raise Abort("not even an Exception")
+
+
+def surrogates(config, ctx):
+    raise ValueError(os.fsdecode(b"caf\xe9.png"))
+
+
+def close_stdout(config, ctx):
+    ctx.report({"epoch": 1, "loss": 1.0})
+    sys.stdout.close()
+    sys.stderr.close()
+    print("said to a closed stream")
+
+
+def swallow(config, ctx):
+    with contextlib.suppress(Exception):
+        ctx.report({"epoch": 1, "loss": 1.0})

@@ -1,6 +1,7 @@
 """What every executor owes to the study, on each of them."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -229,3 +230,51 @@ def test_dead_process_is_a_lost_attempt(make, placement, request):
     director = ScriptedDirector([placement(0, "die")])
     executor.run(director)
     assert director.calls[-1] == ("ended", (0, 1), "lost")
+
+
+@pytest.mark.parametrize(("code", "outcome"), [(None, "returned"), (3, "failed")])
+def test_exit_ends_the_attempt_and_nothing_else(make, placement, code, outcome):
+    executor, _ = make()
+    director = ScriptedDirector([placement(0, "leave", config={"code": code})])
+    executor.run(director)
+    assert director.calls[1:] == [("reported", (0, 1), 1, 1.0), ("ended", (0, 1), outcome)]
+    assert code is None or "the training function called sys.exit(3)" in director.errors
+
+
+def test_what_is_no_exception_fails_the_attempt_too(make, placement):
+    executor, _ = make()
+    director = ScriptedDirector([placement(0, "abort")])
+    executor.run(director)
+    assert director.calls[-1] == ("ended", (0, 1), "failed")
+    assert "Abort: not even an Exception" in director.errors
+
+
+def test_error_can_be_written_whatever_is_in_its_text(make, placement):
+    executor, _ = make()
+    director = ScriptedDirector([placement(0, "surrogates")])
+    executor.run(director)
+    assert r"ValueError: caf\udce9.png" in director.errors.encode().decode()
+
+
+def test_closed_streams_hurt_neither_the_driver_nor_the_next_attempt(make, placement):
+    executor, _ = make(Resources(cpu=1, max_concurrent=1))
+    director = ScriptedDirector([placement(0, "close_stdout"), placement(1, n=1)])
+    executor.run(director)
+    assert [call[2] for call in director.calls if call[0] == "ended"] == ["returned", "returned"]
+    assert not sys.stdout.closed
+    assert not sys.stderr.closed
+    assert "said to a closed stream" in TrialPaths(Path(placement(0).trial_dir)).attempt_log(1).read_text()
+
+
+def test_log_says_of_a_decision_what_is_known(make, placement, request):
+    executor, _ = make()
+    executor.run(ScriptedDirector([placement(4)], lambda _, metrics: "finish"))
+    last = TrialPaths(Path(placement(4).trial_dir)).attempt_log(1).read_text().splitlines()[-1].partition(" ")[2]
+    inline = "inline" in request.node.name
+    assert last == "ended: " + ("because" if inline else "by the study's decision (see sweep trials contract 4)")
+
+
+def test_driver_defect_that_the_function_swallows_is_raised(make, placement):
+    executor, _ = make()
+    with pytest.raises(RuntimeError, match="a defect of the driver"):
+        executor.run(ScriptedDirector([placement(0, "swallow")], fail_on_report=True))

@@ -44,3 +44,19 @@ def test_machine_without_a_gpu_runs_a_file_that_asks_for_more_cores_than_it_has(
     granted = grant(Resources(cpu=8, gpu=1), [Node("laptop", 2, 0)])
     assert (granted.slots, granted.gpu, granted.cpu) == (1, 0, 2)
     assert granted.notes == ("No GPU here: trials run on the CPU (2 cores each, gpu: 1 unused).",)
+
+
+@pytest.mark.parametrize("nodes", [[], [Node("head", 0, 0)], [Node("head", 0, 1)]])
+@pytest.mark.parametrize("share", [0, 0.25])
+def test_cluster_whose_workers_have_not_started_is_told_so(nodes, share):
+    with pytest.raises(ResourceError, match=r"no node offers a core yet: .* \(min_workers: 1\), or wait"):
+        grant(Resources(cpu=1, gpu=share), nodes)
+
+
+def test_head_without_cores_beside_a_worker_without_gpus_holds_no_trial():
+    assert grant(Resources(cpu=1, gpu=0.25), [Node("head", 0, 0), Node("a", 2, 0)]).slots == 2
+
+
+def test_one_core_is_no_cores():
+    with pytest.raises(ResourceError, match=r"asks for 2 cores, .* the largest has 1 core\."):
+        grant(Resources(cpu=2), [Node("a", 1, 0)])

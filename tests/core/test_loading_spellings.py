@@ -145,7 +145,29 @@ def test_a_metric_that_is_only_a_name_is_completed():
 
 def test_a_section_whose_key_has_another_name_is_not_missing():
     text = re.sub("metric.*\n", "", MINIMAL)
-    assert only(text + "mode: max\n").endswith("Write: metric: {name: val_loss, goal: maximize}")
+    assert "Write: metric: {name: " in only(text + "mode: max\n")
+
+
+def test_a_metric_that_nothing_names_is_left_to_be_filled_in():
+    text = re.sub("metric.*\n", "", MINIMAL)
+    assert only(text + "direction: maximize\n").endswith(
+        "'direction' is Optuna's spelling. Write: metric: {name: YOUR_METRIC, goal: maximize}"
+        "  # fill in for YOUR_METRIC: the name that your function reports"
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ('["${env}", python, "${program}", "${args}"]', "entrypoint: package.module:function"),
+        ("[python, train.py]", "entrypoint: train.py:train"),
+    ],
+)
+def test_a_command_in_words_is_recognised(words, line):
+    text = re.sub("entrypoint.*\n", f"command: {words}\n", MINIMAL)
+    assert only(text) == (
+        "vit.yaml:1:1: command: a list of words is W&B's spelling. Name the function that trains. Write: " + line
+    )
 
 
 def test_a_file_of_another_tool_asks_for_nothing_twice():

@@ -83,8 +83,7 @@ def test_a_change_through_one_alias_leaves_the_others():
         (MINIMAL + "---\nname: b\n", "vit.yaml:5:1: a second document"),
         ("a: 1\n\tb: 2\n", "vit.yaml:2:1: a tab in the indentation. YAML wants spaces; use spaces."),
         ("a:\t1\n", "vit.yaml:1:3: a tab. YAML wants spaces; use spaces."),
-        ("a: [1, 2\nb: 3\n", "vit.yaml:2:2: "),
-        ("a: 'x\n", "a bracket or a quote isn't closed, opened in line 1."),
+        ("a: 'x\nb: 2\n", "vit.yaml:1:4: the quote ' isn't closed. Write another ' where the text ends."),
         ("a: b: c\n", "vit.yaml:1:5: a second ':' in one line. Put the text in quotes"),
         ("a: @x\n", "Put the text in quotes."),
         ("a: *x\n", "vit.yaml:1:4: *x names no anchor. Write &x"),
@@ -99,6 +98,33 @@ def test_text_that_is_no_file_is_told_where_and_why(text, message):
     with pytest.raises(SpecError, match=re.escape(message)) as caught:
         load(text, source="vit.yaml")
     assert len(caught.value.problems) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "message"),
+    [
+        ("name: x\n entrypoint: y\n", "2:2", "begins after 1 space, its neighbours after no space. Give it no space."),
+        ("p:\n  lr: {min: 1}\n   w: 3\n", "3:4", "begins after 3 spaces, its neighbours after 2 spaces."),
+        ("p:\n  lr: 1\n  x: 2\n w: 2\n", "4:2", "begins after 1 space, its neighbours after 2 spaces."),
+        ("p:\n   lr: 1\n  w: 2\n  d: 3\n", "2:4", "begins after 3 spaces, its neighbours after 2 spaces."),
+        ("p:\n  lr:\n     min: 1\n    max: 2\n", "3:6", "begins after 5 spaces, its neighbours after 4 spaces."),
+        (" # hi\n name: x\nentrypoint: y\n", "2:2", "begins after 1 space, its neighbours after no space."),
+        ("parameters\n  lr: {min: 1}\n", "1:11", "a ':' is missing. Write parameters:"),
+        ("m: {n: x}\nparameters\n  lr: {min: 1}\n", "2:11", "a ':' is missing. Write parameters:"),
+        ("p:\n  lr: 3\n  width\n    min: 1\n", "3:8", "a ':' is missing. Write width:"),
+        ("p:\n  width {min: 1, max: 4}\n  lr: 3\n", "2:8", "a ':' is missing. Write width: {min: 1, max: 4}"),
+        ("p:\n  width [1, 2]\n  lr: 3\n", "2:8", "a ':' is missing. Write width: [1, 2]"),
+        ("b: 2\nname vit\nc: 3\n", "2:5", "a ':' is missing. Write name: vit"),
+        ("p:\n  a:1\n  b: 2\n", "2:5", "a space is missing after ':'. Write a: 1"),
+        ("a: [1, 2\nb: 3\n", "1:4", "'[' isn't closed. Write ']' where it ends."),
+        ("a: it's\nb: {x: 1 # }\nc: {y: 2}\n", "2:4", "'{' isn't closed. Write '}' where it ends."),
+        ("a: {x: [1, 2}\nb: 3\n", "1:8", "'[' isn't closed before the '}' in line 1. Write ']' first."),
+    ],
+)
+def test_usual_mistakes_are_told_where_they_were_made(text, place, message):
+    found = only(text)
+    assert found.startswith(f"vit.yaml:{place}: ")
+    assert message in found
 
 
 def test_duplicate_keys_are_told_with_both_lines():

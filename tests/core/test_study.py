@@ -171,6 +171,26 @@ def test_rung_judges_a_trial_once_even_when_it_reports_again():
     assert len(run.machine.trials[0].reports) == 1
 
 
+def test_epoch_that_was_trained_anew_has_the_value_of_its_checkpoint():
+    """The checkpoint of an epoch is the later attempt's: with the earlier one's value it would be a lie."""
+    run = Run(spec(retries=Retries(max=1), budget=Budget(trials=1)), slots=1)
+    run.begin()
+    for value, checkpoint in ((0.1, "a/epoch-1"), (5.0, "b/epoch-1")):
+        trial, attempt = run.start()
+        run.handle(
+            ev.Reported(
+                time=run.tick(),
+                trial=trial,
+                attempt=attempt,
+                metrics={"epoch": 1, "loss": value},
+                checkpoint=checkpoint,
+            )
+        )
+        run.end(trial, attempt, "failed" if attempt == 1 else "returned", "ValueError: x")
+    best = run.machine.trials[0].best(run.machine.metric)
+    assert (best.metrics["loss"], best.checkpoint) == (5.0, "b/epoch-1")
+
+
 def test_failed_attempt_is_retried_as_often_as_the_file_says():
     run = Run(spec(retries=Retries(max=1), budget=Budget(trials=1)), slots=1)
     run.begin()

@@ -95,3 +95,23 @@ def test_snippets_run_in_the_folder(registry, source, python):
     check = "print(sorted((name, tuple(value.shape)) for name, value in state_dict.items()))\n"
     done = python("-c", "".join(snippet + check for snippet in snippets), cwd=version.path)
     assert done.stdout.decode().splitlines() == ["[('bias', (2,)), ('weight', (2, 3))]"] * 2
+
+
+@pytest.mark.parametrize(
+    ("facts", "told"),
+    [
+        ({"dirty": True, "untracked": True, "diff_sha256": None}, "commit abc, with untracked files"),
+        ({"dirty": True, "diff_sha256": None}, "commit abc, with untracked files"),
+        (
+            {"dirty": True, "untracked": True, "diff_sha256": "f00"},
+            "commit abc, changed since (diff SHA-256 f00), with untracked files",
+        ),
+        ({"dirty": True, "untracked": False}, "commit abc, changed since (the diff couldn't be read)"),
+        ({"dirty": False, "untracked": False, "diff_sha256": None}, "commit abc"),
+        ({"commit": None, "dirty": True, "untracked": True}, "no commit yet, with untracked files"),
+    ],
+)
+def test_code_says_what_is_beside_the_commit(registry, source, facts, told):
+    environment = {"git": {"commit": "abc"} | facts}
+    version = promote(registry, "vit", replace(source, environment=environment), alias=None)
+    assert f"| code | {told} |" in version.card.read_text()

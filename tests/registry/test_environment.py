@@ -44,18 +44,32 @@ def test_clean_and_changed_tree(repository):
     git("add", ".")
     git("commit", "-m", "first")
     clean = environment_facts(folder)["git"]
-    assert clean == {"commit": git("rev-parse", "HEAD"), "dirty": False, "diff_sha256": None}
+    assert clean == {"commit": git("rev-parse", "HEAD"), "dirty": False, "untracked": False, "diff_sha256": None}
 
     (folder / "train.py").write_text("lr = 2\n")
     changed = environment_facts(folder)["git"]
     (folder / "train.py").write_text("lr = 3\n")
     other = environment_facts(folder)["git"]
-    assert (changed["commit"], changed["dirty"]) == (clean["commit"], True)
+    assert (changed["commit"], changed["dirty"], changed["untracked"]) == (clean["commit"], True, False)
     assert len({changed["diff_sha256"], other["diff_sha256"], None}) == 3
 
 
+def test_tree_with_untracked_files_only(repository):
+    folder, git = repository
+    git("add", ".")
+    git("commit", "-m", "first")
+    (folder / "notes.txt").write_text("new\n")
+    facts = environment_facts(folder)["git"]
+    assert (facts["dirty"], facts["untracked"], facts["diff_sha256"]) == (True, True, None)
+
+
 def test_repository_without_a_commit(repository):
-    assert environment_facts(repository[0])["git"] == {"commit": None, "dirty": True, "diff_sha256": None}
+    assert environment_facts(repository[0])["git"] == {
+        "commit": None,
+        "dirty": True,
+        "untracked": True,
+        "diff_sha256": None,
+    }
 
 
 def test_no_repository_and_no_git(tmp_path, monkeypatch):

@@ -6,10 +6,11 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+from sweep.core import events as ev
 from sweep.core.space import contains
 from sweep.core.spec import Budget, Choice, Constant, FloatRange, IntRange, Metric, Scheduler, Search, StudySpec
 from sweep.core.study import StudyMachine
-from sweep.samplers.optuna_journal import OptunaJournal
+from sweep.samplers.optuna_journal import OptunaJournal, is_current
 from sweep.samplers.optuna_sampler import OptunaSampler
 from sweep.samplers.teaching import teach
 
@@ -135,6 +136,28 @@ def journal_trials(path):
     return optuna.load_study(study_name="s", storage=storage)
 
 
+def test_every_step_of_a_range_is_proposed_its_last_too():
+    """In binary 3 * 0.3 is 0.8999..., by which the last value would be lost."""
+    stepped = spec("random").model_copy(update={"parameters": {"x": FloatRange(min=0.0, max=1.0, step=0.3)}})
+    sampler = OptunaSampler(stepped)
+    assert {round(sampler.ask(number)["x"], 6) for number in range(60)} == {0.0, 0.3, 0.6, 0.9}
+
+
+def test_journal_that_lags_behind_its_study_is_known(tmp_path):
+    machine = StudyMachine(spec())
+    path = tmp_path / "optuna.log"
+    assert not is_current(path, machine)
+    config = OptunaSampler(spec()).ask(0)
+    machine.handle(ev.TrialCreated(time=1, trial=0, config=config))
+    journal = OptunaJournal(path, spec())
+    journal.close()
+    assert not is_current(path, machine)
+    journal = OptunaJournal(path, spec())
+    teach(machine, [journal])
+    journal.close()
+    assert is_current(path, machine)
+
+
 def test_journal_opens_in_optuna_with_the_same_numbers_states_and_values(tmp_path):
     path = tmp_path / "optuna.log"
     sampler, journal = OptunaSampler(spec(goal="maximize")), OptunaJournal(path, spec(goal="maximize"))
@@ -168,8 +191,6 @@ def test_journal_is_written_anew_without_waiting_for_a_dead_writers_lock(tmp_pat
 
 
 def test_resume_teaches_all_that_is_known(tmp_path):
-    from sweep.core import events as ev
-
     machine = StudyMachine(spec())
     sampler = OptunaSampler(spec())
     config = sampler.ask(0)

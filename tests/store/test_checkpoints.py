@@ -47,6 +47,14 @@ def test_killed_writer_leaves_nothing_that_counts(tmp_path):
     assert checkpoints.verify(folder)
 
 
+def test_what_killed_writers_left_is_removed(tmp_path):
+    checkpoints.write(tmp_path / "epoch-1", fill(), {})
+    (tmp_path / ".epoch-2.77.tmp").mkdir()
+    (tmp_path / ".epoch-0.77.gone").mkdir()
+    checkpoints.remove_unfinished(tmp_path)
+    assert [child.name for child in tmp_path.iterdir()] == ["epoch-1"]
+
+
 def test_later_attempt_replaces_a_checkpoint(tmp_path):
     folder = tmp_path / "epoch-1"
     checkpoints.write(folder, fill("first"), {})

@@ -1,13 +1,14 @@
 """The log: durable lines, replayed; a torn tail is dropped, and damage elsewhere is told."""
 
 import math
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sweep.core import events as ev
-from sweep.errors import StudyError
+from sweep.errors import StorageError, StudyError
 from sweep.store import events
 
 EVENTS = [
@@ -21,7 +22,7 @@ EVENTS = [
 
 def write(path, written):
     log = events.EventLog(path)
-    log.append(*written)
+    log.append(*map(events.encode, written))
     log.close()
 
 
@@ -67,3 +68,19 @@ def test_damaged_line_is_told_with_its_number(tmp_path):
 def test_missing_log_is_told(tmp_path):
     with pytest.raises(StudyError, match=r"events\.jsonl: can't be read \(No such file or directory\)"):
         list(events.read(tmp_path / "events.jsonl"))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full to stand for a full disk")
+def test_full_disk_is_told_with_what_to_do(tmp_path):
+    (tmp_path / "events.jsonl").symlink_to("/dev/full")
+    log = events.EventLog(tmp_path / "events.jsonl")
+    with pytest.raises(StorageError, match=r"can't be written \(No space left on device\).*sweep resume"):
+        log.append(events.encode(EVENTS[0]))
+    log.close()
+
+
+def test_room_is_asked_for_without_a_trace(tmp_path):
+    events.check_room(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(StorageError, match="can't be written"):
+        events.check_room(tmp_path / "gone")

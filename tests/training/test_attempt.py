@@ -278,3 +278,64 @@ def test_a_script_runs_by_itself(tmp_path):
     assert first == "epoch 1  loss 0.5"
     assert second == f"epoch 2  loss 0.25  -> {tmp_path}/out/checkpoints/epoch-2"
     assert done.stderr == ""
+
+
+# How a function may leave, other than by return and Exception.
+
+
+@pytest.mark.parametrize("code", ["", "0", "None"])
+def test_exit_without_an_error_is_a_return(placement, scripted, script, code):
+    entrypoint = script(f"import sys\ndef train(config, ctx):\n    ctx.report({{}})\n    sys.exit({code})\n")
+    assert run_attempt(placement(entrypoint=entrypoint), scripted()) == "returned"
+
+
+@pytest.mark.parametrize("code", ["3", "'no data'"])
+def test_exit_with_an_error_fails_the_attempt(placement, scripted, script, log, code):
+    entrypoint = script(f"import sys\ndef train(config, ctx): sys.exit({code})\n")
+    words = rf"Trial 17, attempt 2: the training function called sys\.exit\({code}\)"
+    with pytest.raises(TrainingError, match=words):
+        run_attempt(placement(entrypoint=entrypoint), scripted())
+    assert f"sys.exit({code})" in log()[-1]
+
+
+def test_exit_during_the_import_is_told(placement, scripted, script):
+    entrypoint = script("import sys\ndef train(config, ctx): pass\nsys.exit(0)\n")
+    with pytest.raises(EntrypointError, match=r"importing .* called sys\.exit\(0\).*__main__"):
+        run_attempt(placement(entrypoint=entrypoint), scripted())
+
+
+@pytest.mark.parametrize(
+    ("leave", "status"), [("return", 0), ("sys.exit()", 0), ("sys.exit(3)", 1), ("ctx.report({})", 1), ("1 / 0", 1)]
+)
+def test_a_forked_child_never_comes_back(script, tmp_path, leave, status):
+    entrypoint = script(f"""
+import os, sys
+def train(config, ctx):
+    child = os.fork()
+    if child == 0:
+        {leave}
+        return
+    ctx.report({{"status": os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}})
+""")
+    code = f"""
+import os
+from sweep.core.protocols import Decision, Placement
+from sweep.training.attempt import run_attempt
+class Channel:
+    def report(self, metrics, checkpoint):
+        os.write(1, f"child ended with {{metrics['status']:g}}\\n".encode())
+        return Decision("advance", "always")
+try:
+    run_attempt(Placement("s", 0, 1, {{}}, {entrypoint!r}, 0, "step", 1, r"{tmp_path}/trial"), Channel())
+finally:
+    os.write(1, b"came back\\n")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [f"child ended with {status}", "came back"]
+    if leave == "ctx.report({})":
+        assert "report was called in process" in (tmp_path / "trial" / "attempt-1.log").read_text()
+
+
+def test_the_log_says_why_a_decision_ended_the_attempt(placement, scripted, script, log):
+    run_attempt(placement(entrypoint=script(TWO_REPORTS)), scripted({1: "pause"}))
+    assert log()[-1] == "ended: the script says pause"

@@ -3,7 +3,9 @@
 import contextlib
 import json
 import math
+import os
 import random
+import re
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from hypothesis import strategies as st
 from sweep.errors import CheckpointError, NonFiniteLossError, TrainingError
 from sweep.store import checkpoints
 from sweep.training import Context, StopTrial, current
-from sweep.training.context import activate, deactivate
+from sweep.training.context import RESERVED, activate, deactivate
 
 
 @pytest.fixture
@@ -356,3 +358,51 @@ def test_current_is_the_innermost_active_one(make):
     deactivate(inner)
     assert current() is outer
     deactivate(outer)
+
+
+# What could not be stored, or would be taken for something else later.
+
+
+@pytest.mark.parametrize("name", [3, None, os.fsdecode(b"caf\xe9")])
+def test_a_metrics_name_is_a_text(make, name):
+    ctx, channel = make()
+    with pytest.raises(TrainingError, match=rf"Trial 17, attempt 2: {re.escape(repr(name))} is no name for a metric"):
+        ctx.report({name: 1.0})
+    assert channel.reports == []
+
+
+def test_a_number_too_large_for_a_float_is_named(make):
+    ctx, _ = make()
+    with pytest.raises(TrainingError, match=r"metric 'loss' is int 1000.*expected a number"):
+        ctx.report({"loss": 10**400})
+
+
+def test_fidelity_ends_where_floats_have_gaps(make):
+    ctx, channel = make()
+    ctx.report({"epoch": 2**53})
+    assert channel.reports == [{"epoch": 2**53}]
+    for metrics in ({}, {"epoch": 2**53 + 2}, {"epoch": 1e300}):
+        with pytest.raises(TrainingError, match=r"expected at most 2\*\*53"):
+            ctx.report(metrics)
+
+
+def test_describe_leaves_the_manifests_own_facts_alone(make):
+    ctx, channel = make()
+    ctx.report({}, checkpoint={"w": torch.ones(1)})
+    with open(f"{channel.checkpoints[0]}/manifest.json") as file:  # noqa: PTH123 - a text is what is reported
+        own = json.load(file)
+    assert own.keys() == RESERVED
+    for name in own:
+        with pytest.raises(TrainingError, match=rf"describe got {name}, which each checkpoint's manifest says"):
+            ctx.describe(**{name: {}, "fine": 1})
+    with pytest.raises(TrainingError, match="describe got config, t, which"):
+        ctx.describe(t=7, config={})
+
+
+def test_a_link_to_nothing_in_a_folder_is_told(make, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "best").symlink_to("gone")
+    ctx, channel = make()
+    with pytest.raises(TrainingError, match=r"checkpoint: .*/mine/best can't be copied: it is a link to nothing"):
+        ctx.report({}, checkpoint=tmp_path / "mine")
+    assert channel.reports == []

@@ -1,0 +1,37 @@
+"""What a worker tells its driver."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from sweep.core.events import Outcome
+
+
+@dataclass(frozen=True)
+class Message:
+    """One word of an attempt: that it runs, a report, or its end.
+
+    Attributes:
+        fit: of an end: whether the worker can take another attempt, or must be replaced.
+    """
+
+    kind: Literal["hello", "report", "end"]
+    node: str = ""
+    device: str = ""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    checkpoint: str | None = None
+    outcome: Outcome | None = None
+    error: str | None = None
+    fit: bool = True
+
+
+def failure_text(error: BaseException) -> str:
+    """The traceback of what a training function raised, as text that can be written as UTF-8.
+
+    A file name that isn't UTF-8 comes into Python, and so into messages, with lone surrogates: they are escaped.
+    """
+    text = "".join(traceback.format_exception(error))
+    return text.encode("utf-8", "backslashreplace").decode()
