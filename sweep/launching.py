@@ -261,14 +261,8 @@ def _interruptible(driver: Driver, executor: Executor, announce: Callable[[str],
         yield
         return
     pressed: list[int] = []
-    owner = os.getpid()
 
     def handler(number: int, _: FrameType | None) -> None:
-        if os.getpid() != owner:
-            # A process that a training function forked has inherited this handler; the signal means itself.
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
-            return
         pressed.append(number)
         if len(pressed) > 1:
             executor.kill()
@@ -276,9 +270,28 @@ def _interruptible(driver: Driver, executor: Executor, announce: Callable[[str],
         announce("running trials end at their next report. Ctrl-C again ends everything now.")
         driver.request_stop(f"{signal.Signals(number).name}: running trials end at their next report")
 
-    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    _handled.update(_SIGNALS)
+    before = {number: signal.signal(number, handler) for number in _SIGNALS}
     try:
         yield
     finally:
+        _handled.clear()
         for number, old in before.items():
             signal.signal(number, old)
+
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_handled: set[signal.Signals] = set()
+
+
+def _as_usual_in_a_child() -> None:
+    """In a process that a training function forked a signal means that process: it dies of it, as any does.
+
+    A handler in Python wouldn't do: a child that waits for a lock which no thread of it holds never comes to run one.
+    """
+    for number in _handled:
+        signal.signal(number, signal.SIG_DFL)
+    _handled.clear()
+
+
+os.register_at_fork(after_in_child=_as_usual_in_a_child)

@@ -235,5 +235,5 @@ def _failure_table(rows: Sequence[Mapping[str, Any]], glyphs: Glyphs) -> Rendera
         numbers = ", ".join(map(str, row["trials"]))
         word = "trial" if len(row["trials"]) == 1 else "trials"
         cells += [[str(len(row["trials"])), (row["reason"], "red")], ["", (f"{word} {numbers}", "dim")]]
-        cells += [["", (f"log {row['log']}", "dim")]]
+        cells += [[("log", "dim"), (row["log"], "dim")]]
     return Hanging([[("failed", "dim"), ("reason", "dim")], *cells], glyphs, right=True)

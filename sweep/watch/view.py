@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sweep.watch.text import Glyphs, glyphs_for, plain
 
 if TYPE_CHECKING:
-    from rich.console import Console, ConsoleOptions, OverflowMethod, RenderableType
+    from rich.console import Console, ConsoleOptions, OverflowMethod, RenderableType, RenderResult
     from rich.segment import Segment
     from rich.table import Table
     from rich.text import Text
@@ -38,7 +38,7 @@ class View:
     data: Any
     draw: Draw
 
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Draw with the characters that the console has; no line ends in spaces."""
         from rich.segment import Segment
 

@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 
 import optuna
 import pytest
@@ -145,7 +147,8 @@ def test_checkpoint_that_finds_no_room_is_not_the_trials_failure(folder, launch,
     assert [trial.failures for trial in stored.machine.trials.values()] == [0]
 
 
-def test_forked_child_dies_of_a_signal_and_is_no_second_driver(folder, launch, sweep):
+def test_forked_child_dies_of_a_signal_and_is_no_second_driver(folder):
+    """A pool ends its children by SIGTERM: with the driver's handler they would stay, and the pool wait for ever."""
     (folder / "train.py").write_text(
         "import multiprocessing\n\n"
         "def train(config, ctx):\n"
@@ -153,7 +156,9 @@ def test_forked_child_dies_of_a_signal_and_is_no_second_driver(folder, launch, s
         "        assert pool.map(abs, [-1, 2]) == [1, 2]\n"
         "    ctx.report({'epoch': 1, 'loss': 1.0}, checkpoint={'x': 1})\n"
     )
-    assert launch().code == 0
+    command = [sys.executable, "-m", "sweep", "launch", "toy.yaml", "--executor", "inline", "--yes"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_deleted_current_folder_is_told(folder, sweep, tmp_path, monkeypatch):

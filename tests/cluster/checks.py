@@ -31,8 +31,8 @@ IMAGE = re.compile(
     r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*"  # path
     r"(?::[\w][\w.-]{0,127}|@sha256:[0-9a-f]{64})"  # a tag or digest, always: "latest" isn't reproducible
 )
-# Names and addresses reserved for examples (RFC 2606, RFC 5737), and an AMI that nobody has.
-PLACEHOLDER = re.compile(r"\bexample\.(?:com|org|net)\b|\b192\.0\.2\.\d+\b|\bami-0+\b")
+# Names and addresses reserved for examples (RFC 2606, RFC 5737), and an AMI and a file system that nobody has.
+PLACEHOLDER = re.compile(r"\bexample\.(?:com|org|net)\b|\b192\.0\.2\.\d+\b|\bami-0+\b|\bfs-0+\b")
 
 
 def read(path: Path) -> Config:

@@ -112,8 +112,11 @@ def test_the_dashboard_stays_on_loopback(prepared, name):
     assert "0.0.0.0" not in (FOLDER / name).read_text()
 
 
-def test_gpu_workers_are_spot_and_leave_when_idle(prepared):
-    """The head is bought on demand without a GPU; each worker type has GPUs, is spot, and may shrink to none."""
+def test_gpu_workers_are_spot_and_all_but_one_leave_when_idle(prepared):
+    """The head is bought on demand without a GPU; each worker type has GPUs and is spot; one worker stays.
+
+    A launch counts the machines that are up, and this head has no cores.
+    """
     config = prepared["gpu.yaml"]
     types = dict(config["available_node_types"])
     head = types.pop(config["head_node_type"])
@@ -121,8 +124,8 @@ def test_gpu_workers_are_spot_and_leave_when_idle(prepared):
     assert "InstanceMarketOptions" not in head["node_config"]
     assert sorted(node_type["resources"]["GPU"] for node_type in types.values()) == [1, 4]
     for node_type in types.values():
-        assert node_type["min_workers"] == 0
         assert node_type["node_config"]["InstanceMarketOptions"] == {"MarketType": "spot"}
+    assert {name: node_type["min_workers"] for name, node_type in types.items()} == {"gpu-1": 1, "gpu-4": 0}
     assert config["idle_timeout_minutes"] <= 10
 
 
@@ -132,7 +135,30 @@ def test_the_cost_in_the_comment_is_that_of_the_prices(prepared):
     prices = config["metadata"]["usd_per_hour"]
     types = config["available_node_types"]
     most = prices["head"] + sum(prices[name] * types[name]["max_workers"] for name in types if name != "head")
-    assert f"= {most:.2f} USD" in " ".join((FOLDER / "gpu.yaml").read_text().replace("\n#", "").split())
+    least = prices["head"] + sum(prices[name] * types[name]["min_workers"] for name in types if name != "head")
+    text = " ".join((FOLDER / "gpu.yaml").read_text().replace("\n#", "").split())
+    assert f"= {most:.2f} USD" in text
+    assert f"at the least {least:.3f} USD" in text
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_command_at_the_head_is_one_that_works(name):
+    """A launch goes through `ray job submit` to folders that all nodes share, and no bucket is advised."""
+    text = " ".join((FOLDER / name).read_text().replace("\n#", "").replace("\\", "").split())
+    assert (
+        "ray job submit --address http://localhost:8265 --working-dir . -- sweep launch search_spaces/vit.yaml "
+        "--address auto --yes --set storage=/shared/studies --set promote.registry=/shared/registry"
+    ) in text
+    assert "or a bucket" not in text
+    assert "storage: s3" not in text
+
+
+def test_studies_of_the_cloud_lie_on_no_machines_own_disk(prepared):
+    """What is mounted into the containers as /shared is a network file system, mounted before they start."""
+    config = prepared["gpu.yaml"]
+    assert "--volume /home/ubuntu/sweep/shared:/shared" in config["docker"]["run_options"]
+    assert not [option for option in config["docker"]["run_options"] if option.endswith((":/studies", ":/registry"))]
+    assert [command for command in config["initialization_commands"] if "mount -t nfs4" in command]
 
 
 def test_local_machines_are_all_in_the_cluster(prepared):
@@ -150,9 +176,13 @@ def test_what_the_user_must_fill_in_is_marked(name):
 
 
 def test_each_example_value_is_found():
-    """An image of nobody's registry, an AMI of zeros, and addresses that are kept for documents."""
+    """An image of nobody's registry, an AMI and a file system of zeros, and addresses that are kept for documents."""
     images = [f"{TYPES}.{name}.node_config.ImageId" for name in ("head", "gpu-1", "gpu-4")]
-    assert checks.placeholders(checks.read(FOLDER / "gpu.yaml")) == ["docker.image", *images]
+    assert checks.placeholders(checks.read(FOLDER / "gpu.yaml")) == [
+        "docker.image",
+        *images,
+        "initialization_commands[2]",
+    ]
     addresses = ["provider.head_ip", "provider.worker_ips[0]", "provider.worker_ips[1]"]
     assert checks.placeholders(checks.read(FOLDER / "onprem.yaml")) == addresses
 

@@ -43,7 +43,7 @@ def test_a_value_may_hold_an_equals_sign():
         ("=9", "expected key=value."),
         ("scheduler..max_t=9", "expected key=value."),
         ("parameters.lr.max.x=9", "parameters.lr.max is no map, so it has no x."),
-        ("parameters.lr=[1", "isn't YAML: a bracket or a quote isn't closed"),
+        ("parameters.lr=[1", "'[' isn't closed. Write ']' where it ends."),
         ("parameters.lr=!x 1", "parameters.lr: the tag !x is not allowed."),
         ("num_samples=9", "num_samples: 'num_samples' is Ray Tune's spelling. Write: budget: {trials: 9}"),
         ("parameters.lr.low=9", "parameters.lr: 'low' is Optuna's spelling."),

@@ -15,7 +15,7 @@ from rich.console import Console
 from sweep.core import events as ev
 from sweep.core import plan
 from sweep.core.plan import survival
-from sweep.core.spec import Budget, Retries, Scheduler, StudySpec
+from sweep.core.spec import Budget, FloatRange, Retries, Scheduler, StudySpec
 from sweep.core.study import StudyMachine
 from sweep.core.trial import TrialState
 from sweep.store.paths import StudyPaths
@@ -61,7 +61,8 @@ def test_frame_says_what_it_promises(spec, size):
     assert "toy  ·  running" in lines[0]
     assert f"trial {top.number} at epoch" in lines[1]
     assert "of 12 trials" in lines[2]
-    assert "of 3 slots busy, 0.25 GPU each" in text
+    assert "of 3 slots busy" in text
+    assert "GPU each" not in text  # these trials run on the CPU
     assert "http://127.0.0.1:8265" in text
     assert "within the best" in text
     assert "ValueError: no [bold]luck[/bold] ✗" in text
@@ -93,9 +94,48 @@ def test_frame_keeps_its_lines_between_two_trials():
     while play.machine.running():
         play.report(0)
     between = picture(play, (80, 24))
-    assert "none at work" in "\n".join(between)
+    assert "    -  1 starting" in between
     play.step()
     assert len(picture(play, (80, 24))) == len(between)
+
+
+def test_frame_names_the_share_of_trials_on_a_gpu():
+    play = Play(new_spec(), slots=2)
+    play.begin()
+    trial, attempt = play._to_start.pop(0)
+    play.handle(ev.AttemptStarted(time=play.now, trial=trial, attempt=attempt, node="node-1", device="cuda:0"))
+    assert "1 of 2 slots busy, 0.25 GPU each" in "\n".join(picture(play, (80, 24)))
+
+
+def test_frame_tells_trials_that_are_starting_from_those_that_wait():
+    play = Play(new_spec(), slots=2)
+    play.begin()
+    text = "\n".join(picture(play, (80, 24)))
+    assert "2 of 12 trials: 2 starting\n" in text
+    assert "0 of 2 slots busy, 2 starting" in text
+    assert "    -  2 starting" in text
+    assert "waiting" not in text
+    play.handle(ev.StopRequested(time=play.now, reason="SIGINT"))
+    assert "starting" not in "\n".join(picture(play, (80, 24)))
+
+
+def test_frame_shows_parameters_on_log_scale_first_where_room_is_short():
+    linear = {name: FloatRange(min=0, max=1) for name in ("dim", "depth", "dropout", "smoothing")}
+    play = Play(new_spec(parameters={**linear, "lr": FloatRange(min=1e-5, max=1e-1, log=True)}))
+    play._config = lambda: {**dict.fromkeys(linear, 0.5), "lr": 1e-3}
+    play.begin()
+    play.step()
+    head = next(line for line in picture(play, (80, 24)) if "trial " in line and "val_loss" in line)
+    assert head.split()[:3] == ["trial", "lr", "dim"]
+    assert "smoothing" not in head
+
+
+def test_rungs_that_nobody_reached_have_no_zeros(spec):
+    play = started(spec, 5)
+    (rung,) = (line for line in picture(play, (80, 24)) if line.strip().startswith("epoch 9"))
+    assert rung.split() == ["epoch", "9"]
+    (row,) = (line for line in drawn(status(play.machine, StudyPaths(Path("toy")))) if line.split()[:1] == ["9"])
+    assert row.split() == ["9"]
 
 
 def test_frame_in_ascii_is_ascii(spec):
