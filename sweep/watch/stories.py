@@ -152,7 +152,12 @@ def _draw_story(study: StudyMachine, data: dict[str, Any], trial: Trial, glyphs:
         parts += _report_table(study, trial, glyphs, width)
     if data["attempts"]:
         parts.append(_attempt_table(data["attempts"], glyphs))
-        parts.append(facts([(f"log {each['attempt']}", each["log"]) for each in data["attempts"]], glyphs))
+        # Not in the table, which would break a path where there isn't room.
+        more: list[tuple[str, Cell]] = []
+        for each in data["attempts"]:
+            more.append((f"error {each['attempt']}", (last_line(each["error"] or ""), "red")))
+            more.append((f"log {each['attempt']}", each["log"]))
+        parts.append(facts(more, glyphs))
     # That a trial goes on between two rungs is no news.
     told = [each for each in data["decisions"] if each["action"] != "advance" or each["rung"] is not None]
     if told:
@@ -197,7 +202,6 @@ def _attempt_table(attempts: list[dict[str, Any]], glyphs: Glyphs) -> Renderable
     for each in attempts:
         seconds = "-" if each["seconds"] is None else duration(each["seconds"])
         place = " ".join(part for part in (each["device"], each["node"]) if part)
-        died = (last_line(each["error"] or ""), "red")
-        rows.append([str(each["attempt"]), each["outcome"], seconds, place, died])
-    heads = [("attempt", "r"), ("outcome", "l"), ("time", "r"), ("where", "l"), ("", "f")]
+        rows.append([str(each["attempt"]), each["outcome"], seconds, place])
+    heads = [("attempt", "r"), ("outcome", "l"), ("time", "r"), ("where", "l")]
     return table(heads, rows, glyphs)

@@ -119,17 +119,23 @@ def facts(rows: Sequence[tuple[str, Cell]], glyphs: Glyphs) -> RenderableType:
 class Hanging:
     """Two columns, of which the second is folded between words only: a path stays whole, if need be past the edge.
 
+    A console that cuts lines at its edge (one without `soft_wrap`) gets long words folded too.
+
     Args:
         rows: a name and a text each.
         glyphs: what can be drawn.
         right: whether names are justified to the right.
+        whole: don't fold at all.
     """
 
-    def __init__(self, rows: Sequence[Sequence[Cell]], glyphs: Glyphs, *, right: bool = False) -> None:
+    def __init__(
+        self, rows: Sequence[Sequence[Cell]], glyphs: Glyphs, *, right: bool = False, whole: bool = False
+    ) -> None:
         self._rows = [[_cell_text(cell, glyphs) for cell in row] for row in rows]
         self._right = right
+        self._whole = whole
 
-    def __rich_console__(self, _: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
         """Draw each row's text beside its name."""
         from rich.text import Text
 
@@ -137,7 +143,11 @@ class Hanging:
         gap = " " * _GAP if names else ""
         room = max(1, options.max_width - names - len(gap))
         for name, text in self._rows:
-            for place, line in enumerate(_between_words(text, room)):
+            if not console.soft_wrap:
+                lines: Iterable[Text] = text.wrap(console, room, overflow="fold")
+            else:
+                lines = [text] if self._whole else _between_words(text, room)
+            for place, line in enumerate(lines):
                 head = name.copy() if place == 0 else Text("")
                 head.align("right" if self._right else "left", names)
                 yield Text.assemble(head, gap, line, no_wrap=True, overflow="ignore")
@@ -159,14 +169,8 @@ def _between_words(text: Text, width: int) -> Iterable[Text]:
 
 
 def commands(head: str, lines: Sequence[str], glyphs: Glyphs) -> RenderableType:
-    """Lines to be copied and run: none is ever broken."""
-    from rich.console import Group
-    from rich.text import Text
-
-    texts = [Text(head, "dim"), *(_text(line, glyphs) for line in lines)]
-    for text in texts:
-        text.no_wrap, text.overflow = True, "ignore"
-    return Group(*texts)
+    """Lines to be copied and run: none is broken."""
+    return Hanging([["", (head, "dim")], *(["", line] for line in lines)], glyphs, whole=True)
 
 
 def stacked(parts: Sequence[RenderableType]) -> RenderableType:

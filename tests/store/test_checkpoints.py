@@ -1,6 +1,7 @@
 """Checkpoints: complete or not there."""
 
-import os
+import subprocess
+import sys
 
 import pytest
 
@@ -38,10 +39,11 @@ def test_writer_that_fails_leaves_nothing(tmp_path):
 
 def test_killed_writer_leaves_nothing_that_counts(tmp_path):
     folder = tmp_path / "c" / "epoch-1"
-    pid = os.fork()
-    if pid == 0:
-        checkpoints.write(folder, lambda _: os._exit(9), {})
-    os.waitpid(pid, 0)
+    code = (
+        "import os, pathlib, sys; from sweep.store import checkpoints; "
+        "checkpoints.write(pathlib.Path(sys.argv[1]), lambda _: os._exit(9), {})"
+    )
+    assert subprocess.run([sys.executable, "-c", code, str(folder)], check=False).returncode == 9
     assert checkpoints.complete_ones(folder.parent) == []
     checkpoints.write(folder, fill(), {})
     assert checkpoints.verify(folder)

@@ -1,6 +1,8 @@
 """A study's folder: made whole, held by one, read by all, and damage told in words."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -64,15 +66,11 @@ def test_another_user_may_look(paths):
     for folder in (paths.root, *paths.root.parents):
         if folder.stat().st_uid == os.geteuid() and not folder.stat().st_mode & 0o001:
             folder.chmod(folder.stat().st_mode | 0o055)
-    child = os.fork()
-    if child == 0:
-        os.setuid(65534)
-        try:
-            study_folder.is_at_work(paths)
-            os._exit(0)
-        finally:
-            os._exit(1)
-    assert os.waitpid(child, 0)[1] == 0
+    code = (
+        "import os, pathlib, sys; from sweep.store import study_folder; from sweep.store.paths import StudyPaths; "
+        "os.setuid(65534); study_folder.is_at_work(StudyPaths(pathlib.Path(sys.argv[1])))"
+    )
+    subprocess.run([sys.executable, "-c", code, str(paths.root)], check=True)
 
 
 @pytest.mark.parametrize(

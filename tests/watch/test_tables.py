@@ -196,6 +196,35 @@ def test_an_objective_that_is_also_a_parameter_is_drawn_as_the_metric():
     assert values == sorted(values)
 
 
+@pytest.mark.parametrize("soft_wrap", [True, False])
+def test_no_path_is_cut(finished, soft_wrap):
+    """In one piece where the terminal goes on by itself in its next row, else folded."""
+    folder = Path("/home/somebody/" + "a-folder-with-a-long-name/" * 5 + "studies/toy")
+    out = io.StringIO()
+    console = Console(file=out, width=60, legacy_windows=False, soft_wrap=soft_wrap, _environ={})
+    for view in (summary(finished, StudyPaths(folder)), status(finished, StudyPaths(folder))):
+        console.print(view)
+    lines = [line.strip() for line in out.getvalue().splitlines()]
+    assert (str(folder) in "\n".join(lines)) is soft_wrap
+    assert (f"tensorboard --logdir {folder}/trials" in lines) is soft_wrap
+    assert str(folder) in "".join(lines)
+    assert soft_wrap or max(map(len, lines)) <= 60
+    assert out.getvalue() == "".join(f"{line.rstrip()}\n" for line in out.getvalue().splitlines())
+
+
+def test_a_path_in_an_attempts_error_is_in_one_piece():
+    play = Play(new_spec(), slots=1)
+    play.begin()
+    play.step()
+    path = "/home/somebody/" + "a-folder-with-a-long-name/" * 5 + "data.npz"
+    error = f"Traceback (most recent call last):\nFileNotFoundError: {path}"
+    play.handle(ev.AttemptEnded(time=play.now, trial=0, attempt=1, outcome="failed", error=error))
+    out = io.StringIO()
+    story = trial_story(play.machine, StudyPaths(Path("toy")), 0)
+    Console(file=out, width=60, legacy_windows=False, soft_wrap=True, _environ={}).print(story)
+    assert path in [line.strip() for line in out.getvalue().splitlines()]
+
+
 @pytest.mark.parametrize("width", [30, 50, 80, 110, 140])
 def test_trials_are_drawn_in_whole_columns(width):
     names = [f"augmentation_strength_{i}" for i in range(6)]
