@@ -38,7 +38,8 @@ EXECUTORS = ("tune", "inline")
 WatcherFactory = Callable[[StoredStudy], list[Watcher]]
 
 
-def _write_to_stderr(text: str) -> None:
+def write_to_stderr(text: str) -> None:
+    """Say something in a signal handler."""
     os.write(2, f"\nsweep: {text}\n".encode())
 
 
@@ -59,7 +60,7 @@ class Options:
     ray: Mapping[str, Any] = field(default_factory=dict)
     watchers: WatcherFactory = lambda _: []
     say: Callable[[str], None] = lambda _: None
-    announce: Callable[[str], None] = _write_to_stderr
+    announce: Callable[[str], None] = write_to_stderr
 
 
 def check(spec: StudySpec, base_dir: Path, *, source: str = "") -> str:
@@ -141,7 +142,8 @@ def resume(paths: StudyPaths, *, options: Options | None = None) -> StoredStudy:
             _promote(paths, options)
             return study_folder.read(paths)
         entrypoint = check(stored.spec, Path(stored.created.base_dir), source=str(paths.spec))
-        options.say(f"{stored.spec.name}: going on after {len(stored.machine.trials)} trials.")
+        count = len(stored.machine.trials)
+        options.say(f"{stored.spec.name}: going on after {count} {'trial' if count == 1 else 'trials'}.")
         executor = _executor(stored.spec, paths, options)
         try:
             return _run(paths, executor, executor.open(), entrypoint, options)

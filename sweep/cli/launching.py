@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
-from sweep.cli.options import STORAGE, AsJson, Storage, StudyName, colourless, echo_json
+from sweep.cli.options import STORAGE, AsJson, Storage, StudyName, colourless, console, echo_json
 from sweep.errors import InputError, SpecError
 
 if TYPE_CHECKING:
@@ -135,6 +135,7 @@ def _here() -> Path:
 def _validated(path: Path, overrides: list[str] | None) -> dict[str, Any]:
     from sweep.core.space import varying
     from sweep.core.support import unsupported
+    from sweep.watch.text import counted
 
     result: dict[str, Any] = {"file": str(path), "problems": [], "warnings": [], "summary": ""}
     try:
@@ -144,8 +145,8 @@ def _validated(path: Path, overrides: list[str] | None) -> dict[str, Any]:
     except InputError as error:
         result["problems"] = [str(error)]
     else:
-        ends = f"{spec.budget.trials} trials" if spec.budget.trials else "no limit of trials"
-        result["summary"] = f"{len(varying(spec))} parameters, {ends}, max_t {spec.scheduler.max_t}."
+        ends = counted(spec.budget.trials, "trial") if spec.budget.trials else "no limit of trials"
+        result["summary"] = f"{counted(len(varying(spec)), 'parameter')}, {ends}, max_t {spec.scheduler.max_t}."
         result["warnings"] = unsupported(spec)
     return result
 
@@ -173,19 +174,29 @@ def _plan(spec: StudySpec, executor: str = "tune") -> View:
 
 
 def _print_plan(spec: StudySpec, executor: str = "tune") -> None:
-    from rich.console import Console
-
-    Console().print(_plan(spec, executor))
+    console().print(_plan(spec, executor))
 
 
 def _options(executor: str, address: str | None, as_json: bool) -> Options:
-    from sweep.launching import Options
+    from sweep.launching import Options, write_to_stderr
 
     stdout = sys.stdout
+    watchers: list[Watcher] = []
+
+    def watch(stored: StoredStudy) -> list[Watcher]:
+        watchers.append(_watcher(stored, as_json=as_json, stream=stdout))
+        return watchers
+
+    def announce(text: str) -> None:
+        # The live view owns the terminal's cursor, so the word goes through it.
+        note = getattr(watchers[-1], "note", None) if watchers else None
+        (note or write_to_stderr)(text)
+
     return Options(
         executor=executor,
         ray={"address": address} if address else {},
-        watchers=lambda stored: [_watcher(stored, as_json=as_json, stream=stdout)],
+        watchers=watch,
+        announce=announce,
         say=lambda line: typer.echo(line, err=as_json),
     )
 
@@ -216,11 +227,9 @@ def _finish(stored: StoredStudy, as_json: bool) -> None:
     """Say how it ended; exit code 1 when the work failed, 130 when it was interrupted."""
     machine = stored.machine
     if not as_json:
-        from rich.console import Console
-
         from sweep.watch.summary import summary
 
-        Console().print(summary(machine, stored.paths))
+        console().print(summary(machine, stored.paths))
     if machine.ended is not None and not machine.ended.complete:
         raise typer.Exit(INTERRUPTED)
     if machine.best is None:

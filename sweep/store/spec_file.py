@@ -70,9 +70,9 @@ def _nearest(path: Path) -> str:
     if not folder.is_dir():
         return f" Nor is there a folder {folder}."
     names = _spec_names(folder)
-    near = difflib.get_close_matches(path.name, names, n=3, cutoff=0.4)
+    near = difflib.get_close_matches(path.name, names, n=1, cutoff=0.75)
     if near:
-        return f" Did you mean {' or '.join(str(folder / name) for name in near)}?"
+        return f" Did you mean {folder / near[0]}?"
     return _contents(folder)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from rich.console import Console, Group
 from rich.live import Live
+from rich.text import Text
 
 from sweep.core.events import AnyEvent
 from sweep.core.plan import Plan
@@ -58,6 +59,11 @@ class LiveView:
         self._thread: threading.Thread | None = None
         self._dirty = threading.Event()
         self._done = threading.Event()
+        self._note = ""
+
+    def note(self, text: str) -> None:
+        """Show a line above the study from the next drawing on; safe in a signal handler, for it takes no lock."""
+        self._note = text
 
     def event(self, study: StudyMachine, event: AnyEvent) -> None:
         """Note what happened; the first event opens the view."""
@@ -90,11 +96,13 @@ class LiveView:
         """The study as it stands, for the terminal's size of now; `full` ignores its height."""
         size = self._console.size
         # The last row stays free: a terminal scrolls when its last cell is written.
-        height = None if full else max(1, size.height - 1)
+        note = [Text(self._note, style="yellow", no_wrap=True, overflow="ellipsis")] if self._note else []
+        height = None if full else max(1, size.height - 1 - len(note))
         with self._lock:
             if self._tally is None:
                 return Group()
-            return frame(self._tally, self._plan, Canvas(self._glyphs, size.width, height), self._clock(), self._paths)
+            canvas = Canvas(self._glyphs, size.width, height)
+            return Group(*note, frame(self._tally, self._plan, canvas, self._clock(), self._paths))
 
     def _open(self) -> None:
         self._live = Live(

@@ -270,3 +270,15 @@ def test_any_reachable_state_can_be_drawn(spec, happenings, size, encoding):
         view.json()
         assert max(map(cell_len, drawn(view, size)), default=0) <= size[0]
     assert trials_csv(machine).count("\n") == len(machine.trials) + 1
+
+
+def test_word_said_in_a_signal_handler_stands_in_the_view(finished, spec):
+    console = Console(width=80, height=24, file=io.StringIO(), force_terminal=True)
+    view = LiveView(console, plan.make(spec, slots=2))
+    view.event(finished, ev.RunStarted(time=1.0, executor="inline", slots=2))
+    view.note("running trials end at their next report")
+    with console.capture() as shown:
+        console.print(view.picture())
+    view.close()
+    assert "running trials end at their next report" in shown.get()
+    assert len(shown.get().splitlines()) <= 24
