@@ -32,7 +32,7 @@ from sweep.training.entrypoints import check as check_entrypoint
 if TYPE_CHECKING:
     from sweep.samplers.optuna_journal import OptunaJournal
 
-EXECUTORS = ("tune", "inline")
+EXECUTORS = ("tune", "ray", "inline")
 """Names for `--executor`; the first is the default."""
 
 WatcherFactory = Callable[[StoredStudy], list[Watcher]]
@@ -152,13 +152,17 @@ def resume(paths: StudyPaths, *, options: Options | None = None) -> StoredStudy:
 
 
 def _executor(spec: StudySpec, paths: StudyPaths, options: Options) -> Executor:
-    from sweep.training.attempt import run_attempt
+    from sweep.training.attempt import run_attempt, warm_up
 
     match options.executor:
         case "inline":
             from sweep.executors.inline import InlineExecutor
 
             return InlineExecutor(run_attempt, spec.resources)
+        case "ray":
+            from sweep.executors.warm_executor import WarmExecutor
+
+            return WarmExecutor(run_attempt, warm_up, spec.resources, study=spec.name, ray_options=options.ray)
         case "tune":
             from sweep.executors.tune_executor import TuneExecutor
 

@@ -23,7 +23,9 @@ SpecFile = Annotated[Path, typer.Argument(metavar="SPEC", help="The search file.
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="A.B=C", help="Change one key of the file, e.g. scheduler.max_t=9.")
 ]
-ExecutorName = Annotated[str, typer.Option(help="tune: on Ray; inline: one trial after the other, in this process.")]
+ExecutorName = Annotated[
+    str, typer.Option(help="tune: Ray Tune, a process a trial; ray: warm processes; inline: in this process.")
+]
 Address = Annotated[
     str | None, typer.Option(help="A Ray cluster that this machine is part of, e.g. auto; its own by default.")
 ]

@@ -45,6 +45,19 @@ def run_attempt(placement: Placement, channel: Channel) -> Outcome:
             raise
 
 
+def warm_up() -> None:
+    """Import what takes long, and make the CUDA context: once in a process that many attempts will run in.
+
+    It also makes a first attempt like every later one: torch's generator is seeded only where torch is imported.
+    """
+    try:
+        import torch
+    except ImportError:
+        return
+    if torch.cuda.is_available():
+        torch.zeros(1, device="cuda")
+
+
 class _Noted:
     """A channel that leaves a line in the attempt's log for each report, so that the log tells how training went.
 

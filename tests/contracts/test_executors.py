@@ -10,7 +10,7 @@ from sweep.core.protocols import Decision, Placement
 from sweep.core.spec import Resources
 from sweep.executors.inline import InlineExecutor
 from sweep.store.paths import TrialPaths
-from sweep.training.attempt import run_attempt
+from sweep.training.attempt import run_attempt, warm_up
 
 FUNCTIONS = Path(__file__).with_name("functions.py")
 
@@ -78,7 +78,10 @@ def key(placement):
 
 
 @pytest.fixture(
-    params=[pytest.param("inline"), pytest.param("tune", marks=[pytest.mark.ray, pytest.mark.xdist_group("ray")])]
+    params=[
+        pytest.param("inline"),
+        *(pytest.param(name, marks=[pytest.mark.ray, pytest.mark.xdist_group("ray")]) for name in ("ray", "tune")),
+    ]
 )
 def make(request, tmp_path):
     """Makes an open executor; closes it at the end."""
@@ -90,6 +93,11 @@ def make(request, tmp_path):
             executor = InlineExecutor(run_attempt, resources)
         else:
             request.getfixturevalue("ray_cluster")
+        if request.param == "ray":
+            from sweep.executors.warm_executor import WarmExecutor
+
+            executor = WarmExecutor(run_attempt, warm_up, resources, study="contract")
+        elif request.param == "tune":
             from sweep.executors.tune_executor import TuneExecutor
 
             executor = TuneExecutor(
@@ -270,8 +278,9 @@ def test_log_says_of_a_decision_what_is_known(make, placement, request):
     executor, _ = make()
     executor.run(ScriptedDirector([placement(4)], lambda _, metrics: "finish"))
     last = TrialPaths(Path(placement(4).trial_dir)).attempt_log(1).read_text().splitlines()[-1].partition(" ")[2]
-    inline = "inline" in request.node.name
-    assert last == "ended: " + ("because" if inline else "by the study's decision (see sweep trials contract 4)")
+    # Tune's worker is only told that it is over.
+    tune = "tune" in request.node.name
+    assert last == "ended: " + ("by the study's decision (see sweep trials contract 4)" if tune else "because")
 
 
 def test_driver_defect_that_the_function_swallows_is_raised(make, placement):

@@ -1,0 +1,119 @@
+"""How many trials a second start and end: the search's own cost, with a training function that does nothing.
+
+    python benchmarks/turnover.py [--trials 40] [--reports 3] [--torch]
+
+Sides, in turn on one Ray: Ray Tune as documented (a function, random search), Ray Tune with actors reused,
+and this project's executors with all that they do besides: a log that is synced at each report, Optuna's journal,
+TensorBoard files. With --torch the function imports torch, as every real one does. Each side runs once to warm up.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import logging
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import ray
+from ray import tune
+
+import sweep
+
+os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
+os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
+
+TRAIN = """
+{imports}
+
+def train(config, ctx):
+    for epoch in range(1, {reports} + 1):
+        ctx.report({{"epoch": epoch, "loss": config["x"] / epoch}})
+"""
+
+SPEC = """
+entrypoint: {folder}/train.py:train
+metric: {{name: loss, goal: minimize}}
+parameters: {{x: {{min: 0.1, max: 1.0}}}}
+search: {{algorithm: random}}
+scheduler: {{type: none, max_t: {reports}}}
+budget: {{trials: {trials}}}
+resources: {{cpu: 1}}
+"""
+
+
+def plain_tune(trials: int, reports: int, folder: Path, *, reuse: bool, with_torch: bool) -> None:
+    """The same search, written on Ray Tune by its documentation."""
+
+    def train(config: dict[str, float]) -> None:
+        if with_torch:
+            import torch
+
+            del torch
+        for epoch in range(1, reports + 1):
+            tune.report({"epoch": epoch, "loss": config["x"] / epoch})
+
+    tune.Tuner(
+        tune.with_resources(train, {"cpu": 1}),
+        param_space={"x": tune.uniform(0.1, 1.0)},
+        tune_config=tune.TuneConfig(metric="loss", mode="min", num_samples=trials, reuse_actors=reuse),
+        run_config=tune.RunConfig(storage_path=str(folder), name="plain", verbose=0),
+    ).fit()
+
+
+def ours(trials: int, reports: int, folder: Path, *, executor: str, with_torch: bool) -> None:
+    """The same search by this project."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "train.py").write_text(TRAIN.format(imports="import torch" if with_torch else "", reports=reports))
+    spec = folder / "noop.yaml"
+    spec.write_text(SPEC.format(folder=folder, reports=reports, trials=trials))
+    study = sweep.launch(spec, overrides=[f"storage={folder / 'studies'}"], executor=executor)
+    if study.status["state"] != "complete":
+        raise SystemExit(f"{executor}: {study}")
+
+
+def measured(run: Callable[[int, Path], None], trials: int) -> float:
+    """Trials a second, after one short run to warm up."""
+    with tempfile.TemporaryDirectory(prefix="turnover-", ignore_cleanup_errors=True) as name:
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            run(2, Path(name) / "warm-up")
+            began = time.perf_counter()
+            run(trials, Path(name) / "measured")
+        return trials / (time.perf_counter() - began)
+
+
+def main() -> None:
+    """Print a table of trials a second, and each side's ratio to plain Ray Tune."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--trials", type=int, default=40)
+    parser.add_argument("--reports", type=int, default=3)
+    parser.add_argument("--torch", action="store_true")
+    options = parser.parse_args()
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    ray.init(num_cpus=os.cpu_count(), log_to_driver=False, logging_level=logging.ERROR)
+    n, torch_too = options.reports, options.torch
+    sides: dict[str, Callable[[int, Path], None]] = {
+        "Ray Tune, as documented": lambda k, f: plain_tune(k, n, f, reuse=False, with_torch=torch_too),
+        "Ray Tune, actors reused": lambda k, f: plain_tune(k, n, f, reuse=True, with_torch=torch_too),
+        "sweep --executor tune": lambda k, f: ours(k, n, f, executor="tune", with_torch=torch_too),
+        "sweep --executor ray": lambda k, f: ours(k, n, f, executor="ray", with_torch=torch_too),
+        "sweep --executor inline": lambda k, f: ours(k, n, f, executor="inline", with_torch=torch_too),
+    }
+    print(f"{options.trials} trials, {n} reports each, torch {'imported' if torch_too else 'not used'} by the function")
+    print(f"{'':26} {'trials/s':>9} {'ratio':>7}")
+    first = 0.0
+    for name, run in sides.items():
+        rate = measured(run, options.trials)
+        first = first or rate
+        print(f"{name:26} {rate:9.2f} {rate / first:7.1f}", flush=True)
+    ray.shutdown()
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

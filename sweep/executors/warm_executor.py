@@ -1,0 +1,204 @@
+"""Runs attempts on Ray in processes that stay warm from trial to trial: a trial starts in milliseconds.
+
+Each worker is an actor with a trial's share. An attempt is one call of it, named after study, trial and parameters, so
+it is a row of the Ray dashboard's task table; the call streams the attempt's reports. Ray Tune isn't involved: its
+controller starts a process for each trial, or handles one event a turn where it reuses them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import ray
+
+from sweep.core.protocols import Capacity, Decision, Director, Placement, RunAttempt
+from sweep.core.spec import Resources
+from sweep.executors.cluster import Cluster, quiet
+from sweep.executors.messages import Message
+from sweep.executors.worker import Worker
+
+TICK_S = 0.5
+"""How often the study is told that time passes while nothing happens."""
+
+STUCK_S = 60.0
+"""How long a training function may take to end once it was told to, or FACTOR times its longest step."""
+
+FACTOR = 5
+
+STARTED_AT_ONCE = 16
+"""Workers started before there is a trial for each."""
+
+
+@dataclass
+class _Work:
+    """An attempt on a worker."""
+
+    placement: Placement
+    worker: Any
+    stream: Any
+    started: bool = False
+    decision: Decision | None = None
+    deadline: float | None = None
+    last_report: float = field(default_factory=time.monotonic)
+    longest_s: float = 0.0
+
+
+class WarmExecutor:
+    """See `sweep.core.protocols.Executor`.
+
+    Args:
+        run_attempt: sent to the workers by its name.
+        warm_up: called once in each new worker, before its first attempt.
+        resources: of the search file.
+        study: its name.
+        ray_options: for `ray.init`; see `Cluster`.
+        fresh: a new process for each attempt.
+    """
+
+    name = "ray"
+
+    def __init__(
+        self,
+        run_attempt: RunAttempt,
+        warm_up: Callable[[], None],
+        resources: Resources,
+        *,
+        study: str,
+        ray_options: Mapping[str, Any] | None = None,
+        fresh: bool = False,
+    ) -> None:
+        self._run_attempt = run_attempt
+        self._warm_up = warm_up
+        self._resources = resources
+        self._study = study
+        self._cluster = Cluster(ray_options or {})
+        self._fresh = fresh
+        self._capacity = Capacity(slots=1)
+        self._idle: list[Any] = []
+        self._work: dict[Any, _Work] = {}
+
+    def open(self) -> Capacity:
+        """Connect to Ray, or start one on this machine, and let the workers start.
+
+        Raises:
+            InputError: there is no such cluster, or it doesn't let us in.
+            ResourceError: no node can hold a trial.
+        """
+        self._capacity = self._cluster.open(self._resources)
+        # They import torch while the study is made; more come when there is work for them.
+        self._idle = [self._new_worker() for _ in range(min(self._capacity.slots, STARTED_AT_ONCE))]
+        return self._capacity
+
+    def run(self, director: Director) -> None:
+        """Place attempts until the director has finished."""
+        with quiet():
+            while not director.finished:
+                self._place(director)
+                self._listen(director)
+                self._end_stuck(director)
+                director.tick()
+
+    def _place(self, director: Director) -> None:
+        while len(self._work) < self._capacity.slots:
+            placement = director.next_placement()
+            if placement is None:
+                return
+            worker = self._idle.pop() if self._idle else self._new_worker()
+            name = f"{placement.study} #{placement.trial} {placement.label} attempt {placement.attempt}"
+            stream = worker.attempt.options(name=name).remote(placement)
+            self._work[stream] = _Work(placement, worker, stream)
+
+    def _new_worker(self) -> Any:
+        options = {
+            "num_cpus": self._capacity.cpu,
+            "num_gpus": self._capacity.gpu,
+            "concurrency_groups": {"control": 1},
+            "max_restarts": 0,
+        }
+        return ray.remote(**options)(_named(self._study)).remote(
+            self._run_attempt, self._warm_up, gpu=self._capacity.gpu
+        )
+
+    def _listen(self, director: Director) -> None:
+        """Take in what has come, or wait a little for it."""
+        if not self._work:
+            return
+        ready, _ = ray.wait(list(self._work), num_returns=1, timeout=TICK_S, fetch_local=True)
+        for stream in ready:
+            work = self._work[stream]
+            try:
+                message: Message = ray.get(next(stream))
+            except (ray.exceptions.RayActorError, ray.exceptions.RayTaskError, StopIteration) as error:
+                self._lost(director, work, error)
+            else:
+                self._take(director, work, message)
+
+    def _take(self, director: Director, work: _Work, message: Message) -> None:
+        if message.kind == "hello":
+            work.started = True
+            director.started(work.placement, node=message.node, device=message.device)
+        elif message.kind == "report":
+            self._report(director, work, message)
+        else:
+            self._over(director, work, message)
+
+    def _report(self, director: Director, work: _Work, message: Message) -> None:
+        now = time.monotonic()
+        work.longest_s, work.last_report = max(work.longest_s, now - work.last_report), now
+        decision = director.reported(work.placement, message.metrics, message.checkpoint)
+        work.worker.decide.remote(work.placement.trial, work.placement.attempt, decision)
+        if decision.action != "advance":
+            work.decision = decision
+            work.deadline = now + max(STUCK_S, FACTOR * work.longest_s)
+
+    def _over(self, director: Director, work: _Work, message: Message) -> None:
+        del self._work[work.stream]
+        if message.fit and not self._fresh:
+            self._idle.append(work.worker)
+        else:
+            ray.kill(work.worker)
+        outcome = work.decision.outcome if work.decision else message.outcome
+        director.ended(work.placement, outcome or "failed", message.error)
+
+    def _lost(self, director: Director, work: _Work, error: BaseException) -> None:
+        """The worker's process is gone, or the call broke off."""
+        del self._work[work.stream]
+        ray.kill(work.worker)
+        if not work.started:
+            director.started(work.placement, node="", device="")
+        if work.decision is not None and work.decision.outcome is not None:
+            director.ended(work.placement, work.decision.outcome)
+        else:
+            first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            director.ended(work.placement, "lost", f"its process or its node died: {first}")
+
+    def _end_stuck(self, director: Director) -> None:
+        """Replace workers whose training function was told to end and doesn't."""
+        now = time.monotonic()
+        for work in [work for work in self._work.values() if work.deadline is not None and work.deadline < now]:
+            self._lost(director, work, TimeoutError("it was told to end and went on"))
+
+    def kill(self) -> None:
+        """End all attempts now, with the Ray that we started."""
+        self.close()
+
+    def close(self) -> None:
+        """Let the workers go, and shut down the Ray that we started."""
+        if ray.is_initialized():
+            for worker in [*self._idle, *(work.worker for work in self._work.values())]:
+                ray.kill(worker)
+        self._idle.clear()
+        self._work.clear()
+        self._cluster.close()
+
+
+def _named(study: str) -> type[Worker]:
+    """The worker's class under the study's name: what the Ray dashboard shows first."""
+    methods = {
+        "attempt": ray.method(num_returns="streaming")(Worker.attempt),
+        "decide": ray.method(concurrency_group="control")(Worker.decide),
+    }
+    return type(study, (Worker,), {**methods, "__module__": __name__, "__repr__": lambda _: f"{study} worker"})

@@ -1,0 +1,262 @@
+"""Warm workers: they stay from trial to trial, and nothing of one trial reaches the next."""
+
+import json
+import time
+
+import pytest
+
+from sweep.core.protocols import Decision, Placement
+from sweep.core.spec import Resources
+from sweep.training.attempt import run_attempt, warm_up
+
+pytestmark = [pytest.mark.ray, pytest.mark.xdist_group("ray")]
+
+TRAIN = '''
+import json, os, pathlib, random, signal, subprocess, sys, threading, time, warnings
+
+SPOIL = {}
+
+
+def spoils(function):
+    SPOIL[function.__name__] = function
+    return function
+
+
+@spoils
+def nothing(): pass
+
+@spoils
+def environment():
+    os.environ["SPOILT"] = "1"
+
+@spoils
+def folder():
+    os.chdir("/")
+
+@spoils
+def path():
+    sys.path.insert(0, "/spoilt")
+
+@spoils
+def umask():
+    os.umask(0o777)
+
+@spoils
+def recursion():
+    sys.setrecursionlimit(77_777)
+
+@spoils
+def filters():
+    warnings.simplefilter("error")
+
+@spoils
+def seed():
+    import numpy, torch
+    random.seed(1); numpy.random.seed(1); torch.manual_seed(1)
+
+@spoils
+def precision():
+    import torch
+    torch.set_default_dtype(torch.float64)
+    torch.backends.cudnn.benchmark = True
+    torch.use_deterministic_algorithms(True)
+    torch.set_num_threads(7)
+
+@spoils
+def thread():
+    threading.Thread(target=time.sleep, args=(1000,), daemon=True).start()
+
+@spoils
+def child():
+    SPOIL["process"] = subprocess.Popen(["sleep", "1000"])
+
+@spoils
+def handler():
+    signal.signal  # only the main thread may set one; a trial's thread can't spoil it
+
+@spoils
+def failure():
+    raise ValueError("spoilt")
+
+
+def state():
+    """What the next trial would see."""
+    import numpy, torch
+    children = subprocess.run(["ps", "--ppid", str(os.getpid()), "-o", "comm="], capture_output=True, text=True).stdout
+    return {
+        "environment": os.environ.get("SPOILT"),
+        "folder": os.getcwd(),
+        "path": "/spoilt" in sys.path,
+        "umask": os.umask(0o022),
+        "recursion": sys.getrecursionlimit(),
+        "filters": sum(each[0] == "error" for each in warnings.filters),
+        "random": [random.random(), float(numpy.random.rand()), float(torch.rand(1))],
+        "precision": [str(torch.get_default_dtype()), torch.backends.cudnn.benchmark,
+                      torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()],
+        "sleepers": children.split().count("sleep"),
+        "threads": sum("sleep" in str(getattr(each, "_target", "")) for each in threading.enumerate()),
+    }
+
+
+def train(config, ctx):
+    found = state()
+    pathlib.Path(config["out"]).write_text(json.dumps({**found, "pid": os.getpid()}))
+    ctx.report({"epoch": 1, "loss": 1.0})
+    SPOIL[config["spoil"]]()
+
+
+def hang(config, ctx):
+    ctx.report({"epoch": 1, "loss": 1.0})
+    time.sleep(1000)
+
+
+def reports(config, ctx):
+    for epoch in range(1, config["n"] + 1):
+        ctx.report({"epoch": epoch, "loss": 1 / epoch})
+'''
+
+
+class Script:
+    """A director that hands out placements one at a time."""
+
+    def __init__(self, placements, decide=lambda metrics: "advance"):
+        self.waiting, self.busy, self.decide = list(placements), False, decide
+        self.outcomes, self.reports = [], []
+
+    @property
+    def finished(self):
+        return not self.waiting and not self.busy
+
+    def next_placement(self):
+        if self.busy or not self.waiting:
+            return None
+        self.busy = True
+        return self.waiting.pop(0)
+
+    def started(self, placement, *, node, device):
+        pass
+
+    def reported(self, placement, metrics, checkpoint):
+        self.reports.append(metrics["epoch"])
+        return Decision(self.decide(metrics), "the script says so")
+
+    def ended(self, placement, outcome, error=None):
+        self.outcomes.append(outcome)
+        self.busy = False
+
+    def tick(self):
+        pass
+
+
+@pytest.fixture
+def executor(ray_cluster):
+    from sweep.executors.warm_executor import WarmExecutor
+
+    made = []
+
+    def build(**options):
+        made.append(WarmExecutor(run_attempt, warm_up, Resources(cpu=1, max_concurrent=1), study="warm", **options))
+        made[-1].open()
+        return made[-1]
+
+    yield build
+    for each in made:
+        each.close()
+
+
+@pytest.fixture
+def placement(tmp_path):
+    (tmp_path / "train.py").write_text(TRAIN)
+
+    def build(trial, spoil="nothing", function="train", **config):
+        return Placement(
+            study="warm",
+            trial=trial,
+            attempt=1,
+            config={"out": str(tmp_path / f"{trial}.json"), "spoil": spoil, **config},
+            entrypoint=f"{tmp_path}/train.py:{function}",
+            seed=5,
+            time_attr="epoch",
+            max_t=100,
+            trial_dir=str(tmp_path / "trials" / str(trial)),
+        )
+
+    return build
+
+
+def seen(tmp_path, trial):
+    return json.loads((tmp_path / f"{trial}.json").read_text())
+
+
+def test_worker_lives_from_trial_to_trial(executor, placement, tmp_path):
+    executor().run(Script([placement(number) for number in range(3)]))
+    assert len({seen(tmp_path, number)["pid"] for number in range(3)}) == 1
+
+
+def test_fresh_process_for_each_attempt_when_asked_for(executor, placement, tmp_path):
+    executor(fresh=True).run(Script([placement(number) for number in range(2)]))
+    assert seen(tmp_path, 0)["pid"] != seen(tmp_path, 1)["pid"]
+
+
+SPOILERS = [
+    "environment",
+    "folder",
+    "path",
+    "umask",
+    "recursion",
+    "filters",
+    "seed",
+    "precision",
+    "thread",
+    "child",
+    "failure",
+]
+
+
+def test_no_trial_reaches_the_next(executor, placement, tmp_path):
+    """Each trial spoils something; the one after it sees what the first one saw."""
+    order = ["nothing", *SPOILERS, "nothing"]
+    script = Script([placement(number, spoil) for number, spoil in enumerate(order)])
+    executor().run(script)
+    first = {name: value for name, value in seen(tmp_path, 0).items() if name != "pid"}
+    for number, before in enumerate(order[:-1], start=1):
+        found = {name: value for name, value in seen(tmp_path, number).items() if name != "pid"}
+        assert found == first, f"after {before}"
+    assert script.outcomes.count("failed") == 1
+    # What can't be put back costs the process.
+    pids = [seen(tmp_path, number)["pid"] for number in range(len(order))]
+    after = {spoil: pids[place + 1] != pids[place] for place, spoil in enumerate(order[:-1])}
+    assert {spoil for spoil, replaced in after.items() if replaced} >= {"thread", "failure"}
+    assert not after["environment"]
+
+
+def test_stopped_trial_is_told_at_its_next_report_and_no_other_comes_through(executor, placement):
+    script = Script(
+        [placement(0, function="reports", n=50)], lambda metrics: "stop" if metrics["epoch"] == 3 else "advance"
+    )
+    executor().run(script)
+    assert script.reports == [1, 2, 3]
+    assert script.outcomes == ["stopped"]
+
+
+def test_training_function_that_does_not_end_is_ended(executor, placement, monkeypatch):
+    monkeypatch.setattr("sweep.executors.warm_executor.STUCK_S", 0.5)
+    monkeypatch.setattr("sweep.executors.warm_executor.FACTOR", 0)
+    began = time.monotonic()
+    script = Script([placement(0, function="hang"), placement(1)], lambda _: "stop")
+    executor().run(script)
+    assert script.outcomes == ["stopped", "stopped"]
+    assert time.monotonic() - began < 300, "the hung function would sleep for 1000 s"
+
+
+def test_attempt_is_a_named_row_of_the_dashboards_task_table(ray_cluster, executor, placement):
+    from ray.util.state import list_tasks
+
+    warm = executor()
+    warm.run(Script([placement(17)]))
+    # Named, for other Rays may run on this machine.
+    address = ray_cluster.get_runtime_context().gcs_address
+    deadline, names = time.monotonic() + 60, set()
+    while "warm #17 attempt 1" not in names and time.monotonic() < deadline:
+        names = {" ".join(task.name.split()) for task in list_tasks(address=address, limit=1000)}
+    assert "warm #17 attempt 1" in names
