@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -18,7 +19,7 @@ from sweep.core.trial import Trial, TrialState
 from sweep.samplers.teaching import Learner
 from sweep.store import checkpoints
 from sweep.store.events import EventLog, check_room, encode, write_params
-from sweep.store.paths import StudyPaths
+from sweep.store.paths import StudyPaths, checkpoint_t
 
 Clock = Callable[[], float]
 
@@ -285,7 +286,7 @@ class Driver:
         written = [report.checkpoint for report in trial.reports if report.checkpoint]
         best = trial.best(self.study.metric, with_checkpoint=True)
         wanted = {*written[-kept:], *([best.checkpoint] if best else [])}
-        self._remove_except(trial, wanted)
+        self._remove_except(trial, wanted, up_to=trial.t)
 
     def _settle(self, trial: Trial) -> None:
         """Keep the best checkpoint of each of the study's best trials; the others have no further use.
@@ -309,10 +310,11 @@ class Driver:
             best = trial.best(metric, with_checkpoint=True)
             self._remove_except(trial, {best.checkpoint} if best else set())
 
-    def _remove_except(self, trial: Trial, wanted: set[str | None]) -> None:
+    def _remove_except(self, trial: Trial, wanted: set[str | None], up_to: float = math.inf) -> None:
+        """Remove checkpoints; a later one than `up_to` may be of a report that is still on its way."""
         keep = {self._paths.root / checkpoint for checkpoint in wanted if checkpoint}
         for folder in checkpoints.complete_ones(self._paths.trial(trial.number).checkpoints):
-            if folder not in keep:
+            if folder not in keep and checkpoint_t(folder) <= up_to:
                 checkpoints.remove(folder)
 
     def _sweep_up(self) -> None:

@@ -16,6 +16,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,8 @@ class Worker:
             # Ray 2.60 leaves all GPUs visible to an actor that asked for none.
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
         warm_up()
+        # torch's own objects are here to stay: a collection after each trial need not look at them.
+        gc.freeze()
         self._run_attempt = run_attempt
         self._channel: _Pipe | None = None
 
@@ -218,12 +221,17 @@ def _set_torch_flags(flags: dict[str, Any] | None) -> bool:
         flags = _FRESH
         spoilt = {name for name, value in (_torch_flags() or {}).items() if name in flags and flags[name] != value}
         return not spoilt
-    torch.set_default_dtype(flags["dtype"])
-    torch.use_deterministic_algorithms(flags["deterministic"])
-    torch.autograd.set_detect_anomaly(flags["anomaly"])
-    torch.set_num_threads(flags["threads"])
-    for module, name in _BACKENDS:
-        setattr(_module(module), name, flags[f"{module}.{name}"])
+    setters: dict[str, Callable[[Any], Any]] = {
+        "dtype": torch.set_default_dtype,
+        "deterministic": torch.use_deterministic_algorithms,
+        "anomaly": torch.autograd.set_detect_anomaly,
+        "threads": torch.set_num_threads,
+        **{f"{module}.{name}": partial(setattr, _module(module), name) for module, name in _BACKENDS},
+    }
+    # Only what differs: to set determinism, for one, imports the compiler, which takes seconds.
+    for name, value in (_torch_flags() or {}).items():
+        if flags[name] != value:
+            setters[name](flags[name])
     return True
 
 
