@@ -1,6 +1,6 @@
 """By how much the best trial of search_spaces/vit.yaml beats the middle of its own space.
 
-    python benchmarks/vit_margin.py [--seeds 3] [--executor inline|tune]
+    python benchmarks/vit_margin.py [--seeds 3] [--executor inline|ray|tune]
 
 For each seed the whole search is run, and the mid-point config (geometric mean of logarithmic ranges, arithmetic of
 others, middle of lists) is trained to max_t by the same code in the same run. Both are judged by their best checkpoint:
@@ -60,7 +60,7 @@ def main() -> None:
     """Print a table, and the ratio of the losses."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--executor", default="inline", choices=["inline", "tune"])
+    parser.add_argument("--executor", default="inline", choices=["inline", "ray", "tune"])
     options = parser.parse_args()
     spec = read_spec(SPEC)
     columns = ["val_loss", "val_accuracy", "test_loss", "test_accuracy", "seconds"]

@@ -90,7 +90,7 @@ class Study:
         rows = [_row(trial, machine.metric) for trial in machine.trials.values()]
         return pd.DataFrame(rows).set_index("trial") if rows else pd.DataFrame()
 
-    def resume(self, *, executor: str = "tune", ray: Mapping[str, Any] | None = None) -> Study:
+    def resume(self, *, executor: str = "ray", ray: Mapping[str, Any] | None = None) -> Study:
         """Go on where it was interrupted; harmless when it is complete."""
         from sweep import launching
 
@@ -126,7 +126,7 @@ def launch(
     spec: StudySpec | str | Path,
     *,
     overrides: Sequence[str] = (),
-    executor: str = "tune",
+    executor: str = "ray",
     ray: Mapping[str, Any] | None = None,
 ) -> Study:
     """Run a study to its end; one that was launched from the same file before goes on where it stopped.
@@ -134,7 +134,7 @@ def launch(
     Args:
         spec: a search file's path, or a spec.
         overrides: "a.b=c" texts, as `--set` takes them; for a path only.
-        executor: "tune" (on Ray) or "inline" (in this process).
+        executor: "ray" (warm processes), "tune" (Ray Tune, a process a trial) or "inline" (in this process).
         ray: options of `ray.init`, e.g. {"address": "auto"}.
 
     Raises:

@@ -32,7 +32,7 @@ from sweep.training.entrypoints import check as check_entrypoint
 if TYPE_CHECKING:
     from sweep.samplers.optuna_journal import OptunaJournal
 
-EXECUTORS = ("tune", "ray", "inline")
+EXECUTORS = ("ray", "tune", "inline")
 """Names for `--executor`; the first is the default."""
 
 WatcherFactory = Callable[[StoredStudy], list[Watcher]]

@@ -24,7 +24,7 @@ Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="A.B=C", help="Change one key of the file, e.g. scheduler.max_t=9.")
 ]
 ExecutorName = Annotated[
-    str, typer.Option(help="tune: Ray Tune, a process a trial; ray: warm processes; inline: in this process.")
+    str, typer.Option(help="ray: warm processes; tune: Ray Tune, a process a trial; inline: in this process.")
 ]
 Address = Annotated[
     str | None, typer.Option(help="A Ray cluster that this machine is part of, e.g. auto; its own by default.")
@@ -46,7 +46,7 @@ def launch(
     name: Annotated[str | None, typer.Option(help="The study's name; the file's by default.")] = None,
     overrides: Overrides = None,
     trials: Annotated[int | None, typer.Option(min=1, help="As --set budget.trials=N.")] = None,
-    executor: ExecutorName = "tune",
+    executor: ExecutorName = "ray",
     address: Address = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask before the start.")] = False,
     as_json: RunJson = False,
@@ -72,7 +72,7 @@ def launch(
 def resume(
     study: StudyName,
     storage: Storage = STORAGE,
-    executor: ExecutorName = "tune",
+    executor: ExecutorName = "ray",
     address: Address = None,
     as_json: RunJson = False,
 ) -> None:
@@ -163,7 +163,7 @@ def _load(path: Path, overrides: list[str] | None, *, name: str | None = None, t
     return read_spec(path, changes)
 
 
-def _plan(spec: StudySpec, executor: str = "tune") -> View:
+def _plan(spec: StudySpec, executor: str = "ray") -> View:
     """The plan on this machine; a cluster may offer more slots."""
     from sweep.core import plan
     from sweep.core.capacity import grant
@@ -175,7 +175,7 @@ def _plan(spec: StudySpec, executor: str = "tune") -> View:
     return plan_view(spec, plan.make(spec, slots=slots, gpu=granted.gpu), granted.notes)
 
 
-def _print_plan(spec: StudySpec, executor: str = "tune") -> None:
+def _print_plan(spec: StudySpec, executor: str = "ray") -> None:
     console().print(_plan(spec, executor))
 
 

@@ -132,7 +132,7 @@ def test_training_function_that_raises_fails_the_trial_and_names_its_log(folder,
 def test_unknown_executor_is_refused(folder, sweep):
     result = sweep("launch", "toy.yaml", "--executor", "cloud", "--yes")
     assert result.code == 2
-    assert "executor: 'cloud' is unknown. Use one of tune, ray, inline." in result.err
+    assert "executor: 'cloud' is unknown. Use one of ray, tune, inline." in result.err
     assert left(folder) == set()
 
 
