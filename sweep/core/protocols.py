@@ -76,7 +76,7 @@ class Channel(Protocol):
     """The way of a training process to its driver."""
 
     def report(self, metrics: Mapping[str, float], checkpoint: str | None) -> Decision:
-        """Deliver one report and wait for the decision.
+        """Deliver one report; the answer is the decision on it, or on the one before where reports are sent ahead.
 
         Args:
             metrics: finite or not, `time_attr` always among them.
