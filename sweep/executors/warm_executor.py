@@ -199,6 +199,7 @@ def _named(study: str) -> type[Worker]:
     """The worker's class under the study's name: what the Ray dashboard shows first."""
     methods = {
         "attempt": ray.method(num_returns="streaming")(Worker.attempt),
-        "decide": ray.method(concurrency_group="control")(Worker.decide),
+        # One for each report: not for the task table, which shows the attempts.
+        "decide": ray.method(concurrency_group="control", enable_task_events=False)(Worker.decide),
     }
     return type(study, (Worker,), {**methods, "__module__": __name__, "__repr__": lambda _: f"{study} worker"})

@@ -260,3 +260,4 @@ def test_attempt_is_a_named_row_of_the_dashboards_task_table(ray_cluster, execut
     while "warm #17 attempt 1" not in names and time.monotonic() < deadline:
         names = {" ".join(task.name.split()) for task in list_tasks(address=address, limit=1000)}
     assert "warm #17 attempt 1" in names
+    assert not any("decide" in name for name in names), "one row a report would bury the attempts"
