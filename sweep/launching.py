@@ -28,6 +28,7 @@ from sweep.store.events import EventLog, encode
 from sweep.store.paths import StudyPaths, study_paths
 from sweep.store.study_folder import StoredStudy
 from sweep.training.entrypoints import check as check_entrypoint
+from sweep.watch.text import counted
 
 if TYPE_CHECKING:
     from sweep.samplers.optuna_journal import OptunaJournal
@@ -142,8 +143,7 @@ def resume(paths: StudyPaths, *, options: Options | None = None) -> StoredStudy:
             _promote(paths, options)
             return study_folder.read(paths)
         entrypoint = check(stored.spec, Path(stored.created.base_dir), source=str(paths.spec))
-        count = len(stored.machine.trials)
-        options.say(f"{stored.spec.name}: going on after {count} {'trial' if count == 1 else 'trials'}.")
+        options.say(f"{stored.spec.name}: going on after {counted(len(stored.machine.trials), 'trial')}.")
         executor = _executor(stored.spec, paths, options)
         try:
             return _run(paths, executor, executor.open(), entrypoint, options)

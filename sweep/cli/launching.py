@@ -33,6 +33,7 @@ RunJson = Annotated[bool, typer.Option("--json", help="Print each event as a lin
 
 WORK_FAILED = 1
 INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
 
 
 def register(app: typer.Typer) -> None:

@@ -18,8 +18,6 @@ from sweep.cli import launching, models, reading
 from sweep.errors import SweepError
 
 DEBUG = "--debug"
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells have it."""
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -63,7 +61,7 @@ def main() -> None:
         app(arguments)
     except KeyboardInterrupt:
         _say("interrupted.")
-        sys.exit(INTERRUPTED)
+        sys.exit(launching.INTERRUPTED)
     except SweepError as error:
         _fail(str(error), error.exit_code)
     except Exception as error:  # noqa: BLE001 - the last place where a defect of ours can be told in words

@@ -16,7 +16,7 @@ from sweep.core import events as ev
 from sweep.core.protocols import Decision
 from sweep.core.schedulers.asha import Asha, draw_bracket
 from sweep.core.spec import StudySpec
-from sweep.core.trial import Attempt, IllegalTransitionError, Report, Trial, TrialState
+from sweep.core.trial import ENDS, Attempt, IllegalTransitionError, Report, Trial, TrialState
 
 MAX_LOSSES_IN_A_ROW = 5
 """A trial that is lost this often without a report between has failed: it may be what kills its nodes."""
@@ -342,13 +342,8 @@ class StudyMachine:
 
     def _final(self, trial: Trial) -> list[Command]:
         value = trial.value(self.metric)
-        states: dict[TrialState, Literal["complete", "stopped", "failed"]] = {
-            TrialState.COMPLETE: "complete",
-            TrialState.STOPPED: "stopped",
-            TrialState.FAILED: "failed",
-        }
         self._check_failures()
-        return [TellSampler(trial.number, states[trial.state], value)]
+        return [TellSampler(trial.number, ENDS[trial.state], value)]
 
     def _check_failures(self) -> None:
         failed = self._failed

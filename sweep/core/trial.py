@@ -15,7 +15,7 @@ from __future__ import annotations
 import enum
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from sweep.core.events import Outcome
 from sweep.core.protocols import Decision
@@ -35,8 +35,17 @@ class TrialState(enum.Enum):
     @property
     def final(self) -> bool:
         """Whether the trial's story is over."""
-        return self in (TrialState.COMPLETE, TrialState.STOPPED, TrialState.FAILED)
+        return self in ENDS
 
+
+End = Literal["complete", "stopped", "failed"]
+"""How a trial's story ended, as samplers are told it."""
+
+ENDS: dict[TrialState, End] = {
+    TrialState.COMPLETE: "complete",
+    TrialState.STOPPED: "stopped",
+    TrialState.FAILED: "failed",
+}
 
 _MOVES = {
     TrialState.WAITING: {TrialState.RUNNING, TrialState.STOPPED, TrialState.FAILED},

@@ -21,7 +21,7 @@ from optuna.trial import TrialState, create_trial
 
 from sweep.core.spec import StudySpec
 from sweep.core.study import StudyMachine
-from sweep.core.trial import TrialState as CoreState
+from sweep.core.trial import ENDS
 from sweep.samplers.optuna_sampler import STATES, distributions, to_optuna
 
 _Write = tuple[Literal["add"], int, dict[str, Any]] | tuple[Literal["report"], int, int, float]
@@ -38,9 +38,8 @@ def is_current(path: Path, machine: StudyMachine) -> bool:
     except KeyError:
         return False
     written = Counter(trial.state for trial in study.get_trials(deepcopy=False))
-    ends = {CoreState.COMPLETE: "complete", CoreState.STOPPED: "stopped", CoreState.FAILED: "failed"}
     wanted = Counter(
-        STATES[ends[trial.state]] if trial.state in ends else TrialState.RUNNING for trial in machine.trials.values()
+        STATES[ENDS[trial.state]] if trial.state in ENDS else TrialState.RUNNING for trial in machine.trials.values()
     )
     return written == wanted
 

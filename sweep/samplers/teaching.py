@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 from sweep.core.study import StudyMachine
-from sweep.core.trial import TrialState
+from sweep.core.trial import ENDS
 
 
 class Learner(Protocol):
@@ -26,13 +26,6 @@ class Learner(Protocol):
         ...
 
 
-_ENDS: dict[TrialState, Literal["complete", "stopped", "failed"]] = {
-    TrialState.COMPLETE: "complete",
-    TrialState.STOPPED: "stopped",
-    TrialState.FAILED: "failed",
-}
-
-
 def teach(study: StudyMachine, learners: Sequence[Learner]) -> None:
     """Tell each trial, in order: its config, its values, its end."""
     metric = study.metric
@@ -43,5 +36,5 @@ def teach(study: StudyMachine, learners: Sequence[Learner]) -> None:
                 value = report.metrics.get(metric.name, math.nan)
                 if math.isfinite(value):
                     learner.report(trial.number, report.t, value)
-            if trial.state in _ENDS:
-                learner.tell(trial.number, _ENDS[trial.state], trial.value(metric))
+            if trial.state in ENDS:
+                learner.tell(trial.number, ENDS[trial.state], trial.value(metric))
