@@ -107,15 +107,6 @@ def read(path: Path) -> Iterator[AnyEvent]:
             raise StudyError(f"{path}:{number}: not an event of this version ({first['msg']}).") from error
 
 
-def follow(path: Path, offset: int = 0) -> tuple[list[AnyEvent], int]:
-    """The complete events from a byte offset on, and the offset to go on from."""
-    with path.open("rb") as file:
-        file.seek(offset)
-        data = file.read()
-    end = data.rfind(b"\n") + 1
-    return [ANY_EVENT.validate_json(line) for line in data[:end].splitlines()], offset + end
-
-
 def write_params(path: Path, config: dict[str, object]) -> None:
     """A trial's config, for people and other tools.
 
