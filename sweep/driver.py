@@ -128,7 +128,13 @@ class Driver:
         self._at_work.add((placement.trial, placement.attempt))
         self._handle(
             ev.AttemptStarted(
-                time=self._clock(), trial=placement.trial, attempt=placement.attempt, node=node, device=device
+                time=self._clock(),
+                trial=placement.trial,
+                attempt=placement.attempt,
+                node=node,
+                device=device,
+                gpu=placement.gpu,
+                batch_split=placement.batch_split,
             )
         )
 
@@ -150,7 +156,9 @@ class Driver:
         self._thin_out(self.study.trials[placement.trial])
         return decision
 
-    def ended(self, placement: Placement, outcome: ev.Outcome, error: str | None = None) -> None:
+    def ended(
+        self, placement: Placement, outcome: ev.Outcome, error: str | None = None, cause: ev.Cause | None = None
+    ) -> None:
         """The attempt is over."""
         key = (placement.trial, placement.attempt)
         if key not in self._at_work:
@@ -161,7 +169,12 @@ class Driver:
         self._at_work.discard(key)
         self._handle(
             ev.AttemptEnded(
-                time=self._clock(), trial=placement.trial, attempt=placement.attempt, outcome=outcome, error=error
+                time=self._clock(),
+                trial=placement.trial,
+                attempt=placement.attempt,
+                outcome=outcome,
+                error=error,
+                cause=cause,
             )
         )
 

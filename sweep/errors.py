@@ -12,7 +12,8 @@
     └── WorkError                  the work failed: exit code 1
         ├── StorageError           the study's folder takes no more files
         ├── TrainingError          a trial's own failure
-        │   └── NonFiniteLossError the loss became NaN or infinite
+        │   ├── NonFiniteLossError the loss became NaN or infinite
+        │   └── MemoryShareError   the GPU or the machine ran out of memory
         ├── CheckpointError        a checkpoint is missing, torn or damaged
         └── VerificationError      a registry version's bytes differ from its manifest
 
@@ -21,7 +22,7 @@ Every message says where, what came, the rule, and the next step.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 
 class SweepError(Exception):
@@ -78,6 +79,22 @@ class TrainingError(WorkError):
 
 class NonFiniteLossError(TrainingError):
     """The loss became NaN or infinite."""
+
+
+class MemoryShareError(TrainingError):
+    """A trial needed more memory than its share has.
+
+    Attributes:
+        memory: which one ran out, "gpu_memory" or "host_memory".
+    """
+
+    def __init__(self, message: str, memory: Literal["gpu_memory", "host_memory"]) -> None:
+        self.memory = memory
+        super().__init__(message)
+
+    def __reduce__(self) -> tuple[type[MemoryShareError], tuple[str, str]]:
+        """Exceptions travel between processes by their arguments."""
+        return type(self), (str(self), self.memory)
 
 
 class CheckpointError(WorkError):

@@ -16,6 +16,9 @@ returned: the training function came to its end (or was ended at max_t); stopped
 failed: it raised; lost: its process, node or driver died; interrupted: the user asked the study to stop.
 """
 
+Cause = Literal["gpu_memory", "host_memory"]
+"""Of a failed attempt, where it matters for the next one: which memory ran out."""
+
 
 class Event(BaseModel):
     """Something that happened, at a time."""
@@ -69,6 +72,10 @@ class AttemptStarted(Event):
     attempt: int = Field(ge=1)
     node: str = ""
     device: str = ""
+    gpu: float | None = None
+    """Its share of a GPU, or its number of GPUs."""
+    batch_split: int = Field(default=1, ge=1)
+    """Into how many parts it computes each batch."""
 
 
 class Reported(Event):
@@ -100,6 +107,7 @@ class AttemptEnded(Event):
     attempt: int
     outcome: Outcome
     error: str | None = None
+    cause: Cause | None = None
 
 
 class StopRequested(Event):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from sweep.core.events import Outcome
+from sweep.core.events import Cause, Outcome
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,8 @@ class Placement:
         working_dir: absolute folder that is put first on sys.path.
         device: "cuda" or "cpu" to insist, "auto" for CUDA where there is one.
         label: the parameters that vary, for people: "lr=0.0003 width=64".
+        batch_split: into how many parts a batch is to be computed, one after the other, so that it fits into memory;
+            the sum of their gradients is the batch's.
     """
 
     study: str
@@ -70,6 +72,7 @@ class Placement:
     working_dir: str | None = None
     device: str = "auto"
     label: str = ""
+    batch_split: int = 1
 
 
 class Channel(Protocol):
@@ -113,8 +116,17 @@ class Director(Protocol):
         """The training function reported; the answer is final."""
         ...
 
-    def ended(self, placement: Placement, outcome: Outcome, error: str | None = None) -> None:
-        """The attempt is over; `error` is the traceback or the reason, for failed and lost ones."""
+    def ended(
+        self, placement: Placement, outcome: Outcome, error: str | None = None, cause: Cause | None = None
+    ) -> None:
+        """The attempt is over.
+
+        Args:
+            placement: whose.
+            outcome: how.
+            error: the traceback or the reason, for failed and lost ones.
+            cause: of a failed one, when memory ran out.
+        """
         ...
 
     def tick(self) -> None:

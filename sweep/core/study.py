@@ -238,7 +238,9 @@ class StudyMachine:
         self._move(trial, TrialState.RUNNING)
         trial.verdict = None
         self._placed.discard(trial.number)
-        trial.attempts.append(Attempt(event.attempt, event.time, event.node, event.device))
+        trial.attempts.append(
+            Attempt(event.attempt, event.time, event.node, event.device, event.gpu, event.batch_split)
+        )
 
     def _on_reported(self, event: ev.Reported) -> list[Command]:
         trial = self._trial(event.trial)
@@ -288,7 +290,12 @@ class StudyMachine:
         attempt = trial.attempt
         if attempt is None or event.attempt != attempt.number or attempt.outcome is not None:
             raise IllegalTransitionError(f"trial {trial.number}: attempt {event.attempt} ended. {trial.story()}")
-        attempt.ended, attempt.outcome, attempt.error = event.time, event.outcome, event.error
+        attempt.ended, attempt.outcome, attempt.error, attempt.cause = (
+            event.time,
+            event.outcome,
+            event.error,
+            event.cause,
+        )
         state, reason = self._fate(trial, event)
         self._move(trial, state, reason)
         if not state.final:

@@ -17,7 +17,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from sweep.core.events import Outcome
+from sweep.core.events import Cause, Outcome
 from sweep.core.protocols import Decision
 from sweep.core.spec import Metric
 
@@ -77,9 +77,12 @@ class Attempt:
     started: float
     node: str = ""
     device: str = ""
+    gpu: float | None = None
+    batch_split: int = 1
     ended: float | None = None
     outcome: Outcome | None = None
     error: str | None = None
+    cause: Cause | None = None
 
 
 @dataclass

@@ -9,7 +9,7 @@ from sweep.core.events import Outcome
 from sweep.core.protocols import Capacity, Decision, Director, Placement, RunAttempt
 from sweep.core.spec import Resources
 from sweep.executors.machine import this_machine
-from sweep.executors.messages import failure_text
+from sweep.executors.messages import Message, failure
 
 
 class InlineExecutor:
@@ -42,16 +42,16 @@ class InlineExecutor:
         director.started(placement, node="this process", device=device)
         channel = _Direct(director, placement)
         outcome: Outcome = "failed"
-        error = None
+        end = Message("end")
         try:
             outcome = self._run_attempt(placement, channel)
         except KeyboardInterrupt:
             raise
         except BaseException as raised:  # noqa: BLE001 - whatever a training function raises is the trial's failure
-            error = failure_text(raised)
+            end = failure(raised)
         if channel.defect is not None:
             raise channel.defect from None
-        director.ended(placement, outcome, error)
+        director.ended(placement, outcome, end.error, end.cause)
 
     def kill(self) -> None:
         """Nothing to do: the attempt is in this process, where the interrupt is raised."""

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from sweep.core.events import Outcome
+from sweep.core.events import Cause, Outcome
+from sweep.errors import MemoryShareError
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,17 @@ class Message:
     checkpoint: str | None = None
     outcome: Outcome | None = None
     error: str | None = None
+    cause: Cause | None = None
     fit: bool = True
+
+
+def failure(error: BaseException) -> Message:
+    """The end of an attempt whose training function raised; its worker isn't fit for another.
+
+    What the frames of a failure hold on the device may still be there.
+    """
+    cause = error.memory if isinstance(error, MemoryShareError) else None
+    return Message("end", outcome="failed", error=failure_text(error), cause=cause, fit=False)
 
 
 def failure_text(error: BaseException) -> str:

@@ -13,7 +13,7 @@ import ray
 from ray import tune
 
 from sweep.core.protocols import Decision, Placement, RunAttempt
-from sweep.executors.messages import Message, failure_text
+from sweep.executors.messages import Message, failure
 
 JOIN_S = 5.0
 """How long a stopped attempt may take to leave its training function before its process is ended around it."""
@@ -71,7 +71,7 @@ class AttemptTrainable(tune.Trainable):
         try:
             outcome = type(self).run_attempt(self._placement, self)
         except BaseException as error:  # noqa: BLE001 - `step` waits: a thread that ends without a word hangs the study
-            self._messages.put(Message("end", outcome="failed", error=failure_text(error)))
+            self._messages.put(failure(error))
         else:
             self._messages.put(Message("end", outcome=outcome))
 

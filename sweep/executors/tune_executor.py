@@ -194,7 +194,7 @@ class _Bridge:
         elif lost:
             self.director.ended(placement, "lost", "its process or its node died")
         elif message is not None and message.outcome is not None:
-            self.director.ended(placement, message.outcome, message.error)
+            self.director.ended(placement, message.outcome, message.error, message.cause)
         else:
             self.director.ended(placement, "interrupted")
 

@@ -161,7 +161,7 @@ class WarmExecutor:
         else:
             ray.kill(work.worker)
         outcome = work.decision.outcome if work.decision else message.outcome
-        director.ended(work.placement, outcome or "failed", message.error)
+        director.ended(work.placement, outcome or "failed", message.error, message.cause)
 
     def _lost(self, director: Director, work: _Work, error: BaseException) -> None:
         """The worker's process is gone, or the call broke off."""

@@ -23,7 +23,7 @@ from typing import Any
 import ray
 
 from sweep.core.protocols import Decision, Placement, RunAttempt
-from sweep.executors.messages import Message, failure_text
+from sweep.executors.messages import Message, failure
 
 LEAVE_S = 2.0
 """How long threads of an ended attempt may take to end before the worker counts as spoilt."""
@@ -80,8 +80,7 @@ class Worker:
         try:
             outcome = self._run_attempt(placement, channel)
         except BaseException as error:  # noqa: BLE001 - whatever a training function raises is the trial's failure
-            # Not fit: what the frames of a failure held on the device may still be there.
-            return Message("end", outcome="failed", error=failure_text(error), fit=False)
+            return failure(error)
         return Message("end", outcome=outcome, fit=traces.remove())
 
 

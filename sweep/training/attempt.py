@@ -12,7 +12,7 @@ from typing import Any
 
 from sweep.core.events import Outcome
 from sweep.core.protocols import Channel, Decision, Placement
-from sweep.errors import TrainingError
+from sweep.errors import MemoryShareError, TrainingError
 from sweep.store.paths import TrialPaths
 from sweep.training import entrypoints, process_state
 from sweep.training.context import Context, StopTrial, activate, deactivate
@@ -31,8 +31,8 @@ def run_attempt(placement: Placement, channel: Channel) -> Outcome:
 
     Raises:
         EntrypointError: the training function can't be imported.
-        TrainingError: its share of the GPU's memory was too small, chained to torch's OutOfMemoryError; or it called
-            `sys.exit` with anything but 0.
+        MemoryShareError: its share of the GPU's memory was too small, chained to torch's OutOfMemoryError.
+        TrainingError: it called `sys.exit` with anything but 0.
         Exception: whatever the training function raised.
     """
     path = TrialPaths(Path(placement.trial_dir)).attempt_log(placement.attempt)
@@ -106,7 +106,7 @@ def _train(placement: Placement, channel: Channel, log: AttemptLog) -> Outcome:
                 ) from end
         except Exception as error:
             if "torch" in sys.modules and isinstance(error, sys.modules["torch"].OutOfMemoryError):
-                raise TrainingError(_out_of_memory(context, placement.gpu)) from error
+                raise MemoryShareError(_out_of_memory(context, placement.gpu), "gpu_memory") from error
             raise
         return "returned"
 

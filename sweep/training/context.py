@@ -57,6 +57,7 @@ class Context:
         time_attr: the metric that counts fidelity, e.g. "epoch".
         max_t: the fidelity at which the trial is complete.
         t: the last fidelity that was reported or restored; 0 at the very start.
+        batch_split: into how many parts to compute each batch, so that it fits into memory; 1 unless memory ran out.
     """
 
     def __init__(self, placement: Placement, channel: Channel) -> None:
@@ -66,6 +67,7 @@ class Context:
         self.seed = placement.seed
         self.time_attr = placement.time_attr
         self.max_t = placement.max_t
+        self.batch_split = placement.batch_split
         self.t = 0
         self._placement = placement
         self._channel = channel

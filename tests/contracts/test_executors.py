@@ -57,7 +57,7 @@ class ScriptedDirector:
             self.checkpoints[placement.trial] = checkpoint
         return Decision(self.decide(placement, metrics), "because")
 
-    def ended(self, placement, outcome, error=None):
+    def ended(self, placement, outcome, error=None, cause=None):
         self.calls.append(("ended", key(placement), outcome))
         self.errors = error
         del self.at_work[key(placement)]

@@ -75,7 +75,7 @@ class One:
         self.seen.append(self.look())
         return Decision("advance", "go on")
 
-    def ended(self, placement, outcome, error=None):
+    def ended(self, placement, outcome, error=None, cause=None):
         self.over, self.outcome, self.error = True, outcome, error
 
     def tick(self):

@@ -140,7 +140,7 @@ class Script:
         self.reports.append(metrics["epoch"])
         return Decision(self.decide(metrics), "the script says so")
 
-    def ended(self, placement, outcome, error=None):
+    def ended(self, placement, outcome, error=None, cause=None):
         self.outcomes.append(outcome)
         self.busy = False
 
