@@ -13,6 +13,14 @@ settings.register_profile("sweep", deadline=None)
 settings.load_profile("sweep")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _data_cache(tmp_path_factory):
+    """Decoded datasets of this session, its subprocesses and its Ray; the user's own cache is left alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SWEEP_DATA_CACHE", str(tmp_path_factory.mktemp("data-cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def ray_cluster():
     """A Ray of this test session's own, with logical CPUs; shut down at its end."""

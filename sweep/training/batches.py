@@ -1,28 +1,41 @@
-"""Batches from decoded images: order, augmentation and normalisation, each a function of explicit generators."""
+"""Batches from decoded images: where they lie, their order and normalisation, functions of explicit generators."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
 
 import torch
-from torch.nn import functional
 
+from sweep.training.augment import Augment, augmented
 from sweep.training.data.images import ImageData, TensorPair
 
-Augment = Literal["none", "crop", "crop_flip"]
-
-RESIDENT_BYTES = 2**30
-"""Splits up to this size are copied to the GPU once; of larger ones each batch is copied when it is due."""
+RESIDENT_PART = 0.25
+"""Of a trial's share of the GPU's memory: up to this much holds its data; the rest is for model and activations."""
 
 
 def place(pair: TensorPair, device: torch.device) -> TensorPair:
-    """The split where its batches are cut: on the GPU when it is small, in pinned memory when it isn't."""
-    if device.type != "cuda":
+    """The split where its batches are cut: on the GPU when it fits, with what is there already, in `RESIDENT_PART`.
+
+    What doesn't fit stays where it is, mapped from the disk and shared with other trials; pinned memory for all of it
+    would be this process's alone. `training_batches` then pins and copies batch by batch.
+    """
+    if device.type != "cuda" or not fits(pair.images.nbytes + pair.labels.nbytes, device):
         return pair
-    if pair.images.nbytes <= RESIDENT_BYTES:
-        return TensorPair(pair.images.to(device), pair.labels.to(device))
-    return TensorPair(pair.images.pin_memory(), pair.labels.pin_memory())
+    return TensorPair(pair.images.to(device), pair.labels.to(device))
+
+
+def fits(size: int, device: torch.device) -> bool:
+    """Whether so many bytes of data may lie on a GPU, given the trial's share of it and what others left free."""
+    free, total = torch.cuda.mem_get_info(device)
+    share = total * torch.cuda.get_per_process_memory_fraction(device)
+    return torch.cuda.memory_allocated(device) + size <= RESIDENT_PART * share and size <= RESIDENT_PART * free
+
+
+def on_device(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """The tensor on the device; a copy to a GPU goes on while this process does something else."""
+    if tensor.device.type == "cpu" and device.type == "cuda":
+        tensor = tensor.pin_memory()  # of pageable memory the copy would wait; torch keeps and reuses pinned blocks
+    return tensor.to(device, non_blocking=True)
 
 
 def epoch_generator(seed: int, epoch: int, device: torch.device) -> torch.Generator:
@@ -51,7 +64,7 @@ def steps_per_epoch(images: int, batch_size: int) -> int:
 
 
 def training_batches(
-    pair: TensorPair, batch_size: int, *, augment: Augment, generator: torch.Generator
+    pair: TensorPair, batch_size: int, *, augment: Augment, generator: torch.Generator, cutout: float = 0.0
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Shuffled batches of one epoch, on the generator's device.
 
@@ -60,8 +73,9 @@ def training_batches(
     Args:
         pair: a split, as `place` returns it.
         batch_size: images a batch.
-        augment: see `augmented`.
+        augment: see `sweep.training.augment.augmented`.
         generator: draws order and augmentation.
+        cutout: side of a black square, in units of the image's; 0 for none.
 
     Yields:
         uint8 images (N, C, H, W) and their labels (N,).
@@ -70,33 +84,5 @@ def training_batches(
     order = torch.randperm(len(pair.labels), generator=generator, device=device).to(pair.images.device)
     for step in range(steps_per_epoch(len(order), batch_size)):
         chosen = order[step * batch_size : (step + 1) * batch_size]
-        images = pair.images[chosen].to(device, non_blocking=True)
-        yield augmented(images, augment, generator), pair.labels[chosen].to(device, non_blocking=True)
-
-
-def augmented(images: torch.Tensor, augment: Augment, generator: torch.Generator) -> torch.Tensor:
-    """Each image moved by up to an eighth of its size (black moves in), and mirrored half of the time.
-
-    Args:
-        images: (N, C, H, W) on the generator's device.
-        augment: "none", "crop" (moved) or "crop_flip" (moved and mirrored).
-        generator: draws one offset and one coin for each image.
-    """
-    if augment == "none":
-        return images
-    images = _shifted(images, max(1, images.shape[-1] // 8), generator)
-    if augment == "crop_flip":
-        coins = torch.rand(len(images), 1, 1, 1, generator=generator, device=images.device) < 0.5  # noqa: PLR2004
-        images = torch.where(coins, images.flip(-1), images)
-    return images
-
-
-def _shifted(images: torch.Tensor, most: int, generator: torch.Generator) -> torch.Tensor:
-    count, _, height, width = images.shape
-    padded = functional.pad(images, (most, most, most, most))
-    offsets = torch.randint(0, 2 * most + 1, (2, count, 1), generator=generator, device=images.device)
-    rows = offsets[0] + torch.arange(height, device=images.device)  # (N, H)
-    columns = offsets[1] + torch.arange(width, device=images.device)  # (N, W)
-    which = torch.arange(count, device=images.device)[:, None, None]
-    # Indices apart from the channel's come first in the result: (N, H, W, C).
-    return padded[which, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2).contiguous()
+        images = augmented(on_device(pair.images[chosen], device), augment, generator, cutout_part=cutout)
+        yield images, on_device(pair.labels[chosen], device)

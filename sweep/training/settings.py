@@ -69,6 +69,8 @@ class Settings(BaseModel):
     """Largest norm of all gradients together; null for none."""
     augment: Literal["none", "crop", "crop_flip"] = "none"
     """Random shifts by up to an eighth of the image, and mirror images."""
+    cutout: float = Field(default=0.0, ge=0, le=1)
+    """Side of a black square put over each image somewhere, in units of the image's; 0 for none."""
     precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
     """See `sweep.training.precision`."""
     channels_last: bool = False

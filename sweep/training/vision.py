@@ -30,7 +30,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from sweep.errors import CheckpointError, TrainingError
 from sweep.store import checkpoints
 from sweep.training import states
-from sweep.training.batches import Normalise, epoch_generator, place, steps_per_epoch, training_batches
+from sweep.training.batches import Normalise, epoch_generator, on_device, place, steps_per_epoch, training_batches
 from sweep.training.data import ImageData, TensorPair, load
 from sweep.training.models import build
 from sweep.training.settings import Settings
@@ -90,7 +90,11 @@ class _Run:
         losses, seen = [], 0
         generator = epoch_generator(self.ctx.seed, epoch, self.ctx.device)
         for images, labels in training_batches(
-            self.train_split, self.settings.batch_size, augment=self.settings.augment, generator=generator
+            self.train_split,
+            self.settings.batch_size,
+            augment=self.settings.augment,
+            generator=generator,
+            cutout=self.settings.cutout,
         ):
             rate = self.optimizer.param_groups[0]["lr"]
             losses.append(self._step(images, labels))
@@ -176,8 +180,8 @@ def score(model: nn.Module, split: TensorPair, normalise: Normalise) -> tuple[fl
     correct = torch.zeros((), dtype=torch.int64, device=device)
     for start in range(0, len(split.labels), EVALUATION_BATCH):
         part = slice(start, start + EVALUATION_BATCH)
-        targets = split.labels[part].to(device, non_blocking=True)
-        logits = model(normalise(split.images[part].to(device, non_blocking=True))).float()
+        targets = on_device(split.labels[part], device)
+        logits = model(normalise(on_device(split.images[part], device))).float()
         loss += functional.cross_entropy(logits, targets, reduction="sum")
         correct += (logits.argmax(dim=1) == targets).sum()
     count = len(split.labels)

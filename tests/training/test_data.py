@@ -16,8 +16,8 @@ from sweep.errors import TrainingError
 from sweep.training import data as datasets
 from sweep.training.batches import (
     Normalise,
-    augmented,
     epoch_generator,
+    place,
     steps_per_epoch,
     training_batches,
 )
@@ -344,29 +344,31 @@ def test_epochs_and_seeds_differ():
     assert len(draws) == 9
 
 
-@pytest.mark.parametrize("shape", [(64, 1, 8, 8), (64, 3, 32, 32)])
-def test_a_crop_moves_the_whole_image_and_fills_with_black(shape):
-    images = torch.zeros(shape, dtype=torch.uint8)
-    size, most = shape[-1], shape[-1] // 8
-    images[:, :, size // 2, size // 2] = torch.arange(1, shape[1] + 1, dtype=torch.uint8)
-    moved = augmented(images, "crop", epoch_generator(0, 1, CPU))
-    assert moved.shape == images.shape
-    assert torch.equal(moved.sum(dim=(2, 3)), images.sum(dim=(2, 3)))  # each channel kept its one pixel
-    _, rows, columns = (moved[:, 0] == 1).nonzero().unbind(1)
-    assert len(rows) == shape[0]
-    assert (rows != columns).any()  # drawn apart
-    for places in (rows, columns):
-        assert {int(place) - size // 2 for place in places} == set(range(-most, most + 1))
+# Where the data lies
 
 
-def test_a_flip_mirrors_about_half():
-    images = torch.zeros(400, 1, 8, 8, dtype=torch.uint8)
-    images[..., 0] = 1  # after a move by at most one pixel still on its side
-    images[..., 1] = 1
-    flipped = augmented(images, "crop_flip", epoch_generator(0, 1, CPU))
-    right = (flipped[:, 0, 4, 5:].sum(dim=1) > 0).float().mean().item()
-    assert 0.4 < right < 0.6
+def test_on_the_cpu_nothing_is_copied(digits):
+    assert place(digits.train, CPU) is digits.train
 
 
-def test_no_augmentation_is_none(digits):
-    assert augmented(digits.val.images, "none", epoch_generator(0, 1, CPU)) is digits.val.images
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device: where data lies can't be seen")
+def test_data_is_on_the_gpu_as_far_as_the_share_allows(digits):
+    cuda = torch.device("cuda", 0)
+    size = sum(tensor.nbytes for tensor in digits.train)
+    total = torch.cuda.mem_get_info(cuda)[1]
+
+    def batches(pair):
+        cut = training_batches(pair, 64, augment="crop_flip", generator=epoch_generator(0, 1, cuda), cutout=0.3)
+        return [tensor for batch in cut for tensor in batch]
+
+    try:
+        torch.cuda.set_per_process_memory_fraction(0.5)
+        resident = place(digits.train, cuda)
+        torch.cuda.set_per_process_memory_fraction(size / total)  # of which a quarter is too little
+        mapped = place(digits.train, cuda)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert {tensor.device for tensor in resident} == {cuda}
+    assert mapped is digits.train
+    assert all(map(torch.equal, batches(resident), batches(mapped)))

@@ -84,6 +84,7 @@ def test_what_is_reported(run):
         {"optimizer": "sgd", "momentum": 0.9, "schedule": "constant"},
         {"optimizer": "sgd", "momentum": 0.0},
         {"dropout": 0.3, "augment": "crop_flip", "label_smoothing": 0.1},
+        {"augment": "crop", "cutout": 0.5},
         {"model": "simplenet", "dim": None, "depth": None, "heads": None, "hidden": 16, "dropout": 0.5},
     ],
     ids=lambda extra: "-".join(map(str, extra.values())),

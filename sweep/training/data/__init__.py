@@ -1,10 +1,10 @@
-"""Image datasets by name, decoded once in a process and shared by all its trials.
+"""Image datasets by name, decoded once on a node and shared by all trials there.
 
 ========================== ==================================================================================
 digits                     1,797 grey 8x8 images in 10 classes, inside scikit-learn: needs no folder
 mnist, fashion_mnist       70,000 grey 28x28 images; `folder` holds the idx files, .gz or not
 cifar10, cifar100          60,000 colour 32x32 images; `folder` holds what torchvision downloads
-image_folder               any images, one folder a class; ImageNet too, as long as it fits in memory
+image_folder               any images, one folder a class; ImageNet too, as long as it fits on the disk
 ========================== ==================================================================================
 
 Splits don't depend on a trial's seed: every trial of every study is judged on the same images.
@@ -14,32 +14,48 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sweep.errors import TrainingError
-from sweep.training.data.cifar import cifar10, cifar100
+from sweep.training.data import node_cache
+from sweep.training.data.cifar import cifar10, cifar100, cifar_files
 from sweep.training.data.digits import digits
-from sweep.training.data.folder import image_folder
-from sweep.training.data.idx import fashion_mnist, mnist
-from sweep.training.data.images import ImageData, TensorPair
+from sweep.training.data.folder import files_below, image_folder
+from sweep.training.data.idx import fashion_mnist, idx_files, mnist
+from sweep.training.data.images import ImageData, Recipe, TensorPair
 
-DATASETS: dict[str, Callable[..., ImageData]] = {
-    "digits": digits,
-    "mnist": mnist,
-    "fashion_mnist": fashion_mnist,
-    "cifar10": cifar10,
-    "cifar100": cifar100,
-    "image_folder": image_folder,
+
+class Dataset(NamedTuple):
+    """How a dataset is read.
+
+    Attributes:
+        read: its options to what is to be decoded.
+        files: its folder to the files that it is read from: when one of them changes, it is decoded anew.
+    """
+
+    read: Callable[..., Recipe]
+    files: Callable[[Path], Iterable[Path]]
+
+
+DATASETS = {
+    "digits": Dataset(digits, lambda _: ()),
+    "mnist": Dataset(mnist, idx_files),
+    "fashion_mnist": Dataset(fashion_mnist, idx_files),
+    "cifar10": Dataset(cifar10, cifar_files),
+    "cifar100": Dataset(cifar100, cifar_files),
+    "image_folder": Dataset(image_folder, files_below),
 }
 
-__all__ = ["DATASETS", "ImageData", "TensorPair", "load"]
+__all__ = ["DATASETS", "Dataset", "ImageData", "TensorPair", "load"]
 
 
 def load(name: str, **options: Any) -> ImageData:
     """A dataset by name; a second call with the same options returns the same tensors, so don't write into them.
+
+    The first call on a node decodes it, see `sweep.training.data.node_cache`; each other process maps what was decoded.
 
     Args:
         name: one of `DATASETS`.
@@ -52,7 +68,7 @@ def load(name: str, **options: Any) -> ImageData:
         near = difflib.get_close_matches(name, DATASETS, n=1) or [", ".join(DATASETS)]
         raise TrainingError(f"data: {name!r} is unknown. Did you mean {near[0]}?")
     options = {key: value for key, value in options.items() if value is not None}
-    known = inspect.signature(DATASETS[name]).parameters
+    known = inspect.signature(DATASETS[name].read).parameters
     for key in options:
         if key not in known:
             accepted = ", ".join(known) or "none"
@@ -68,4 +84,6 @@ def load(name: str, **options: Any) -> ImageData:
 # Two, because a study trains on one dataset and a process may compare it with another: more would only fill memory.
 @lru_cache(maxsize=2)
 def _load(name: str, options: tuple[tuple[str, Any], ...]) -> ImageData:
-    return DATASETS[name](**dict(options))
+    dataset, given = DATASETS[name], dict(options)
+    files = dataset.files(given["folder"]) if "folder" in given else ()
+    return node_cache.fetch(name, given, files, lambda: dataset.read(**given))

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 
 from sweep.errors import TrainingError
-from sweep.training.data.images import ImageData, TensorPair, assemble, hold_out
+from sweep.training.data.images import Recipe, TensorPair, assemble, hold_out
 
 VAL_SHARE = 10
 """One in this many of the official training images is held out as val: 5,000 of 50,000."""
 
 
-def cifar10(folder: Path, *, image_size: int | None = None) -> ImageData:
+def cifar10(folder: Path, *, image_size: int | None = None) -> Recipe:
     """60,000 colour 32x32 images in 10 classes: 45,000 train, 5,000 val, the official 10,000 test.
 
     Args:
@@ -31,14 +31,19 @@ def cifar10(folder: Path, *, image_size: int | None = None) -> ImageData:
     return _load("cifar10", CIFAR10, folder, image_size)
 
 
-def cifar100(folder: Path, *, image_size: int | None = None) -> ImageData:
+def cifar100(folder: Path, *, image_size: int | None = None) -> Recipe:
     """60,000 colour 32x32 images in 100 classes, split like `cifar10`; `folder` holds cifar-100-python/."""
     from torchvision.datasets import CIFAR100
 
     return _load("cifar100", CIFAR100, folder, image_size)
 
 
-def _load(name: str, dataset: Any, folder: Path, image_size: int | None) -> ImageData:
+def cifar_files(folder: Path) -> list[Path]:
+    """The files of CIFAR-10 and CIFAR-100 that a `folder` holds."""
+    return [file for part in ("cifar-10-batches-py", "cifar-100-python") for file in sorted((folder / part).glob("*"))]
+
+
+def _load(name: str, dataset: Any, folder: Path, image_size: int | None) -> Recipe:
     try:
         official, held_back = (dataset(folder, train=train, download=False) for train in (True, False))
     except RuntimeError as error:

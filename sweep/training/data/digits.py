@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from sweep.training.data.images import ImageData, TensorPair, assemble, hold_out
+from sweep.training.data.images import Recipe, TensorPair, assemble, hold_out
 
 HELD_OUT = 300
 """Images in val, and in test: of 1,797, with 1,197 left to train on. One image is then 0.33 % of accuracy."""
 
 
-def digits(*, image_size: int | None = None) -> ImageData:
+def digits(*, image_size: int | None = None) -> Recipe:
     """1,797 grey 8x8 images of handwritten digits (UCI, 1998).
 
     Args:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from sweep.errors import TrainingError
-from sweep.training.data.images import ImageData, TensorPair, assemble, hold_out
+from sweep.training.data.images import Recipe, TensorPair, assemble, hold_out
 
 FASHION_CLASSES = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
@@ -19,7 +19,7 @@ VAL_SHARE = 12
 """One in this many of the official training images is held out as val: 5,000 of 60,000."""
 
 
-def mnist(folder: Path, *, image_size: int | None = None) -> ImageData:
+def mnist(folder: Path, *, image_size: int | None = None) -> Recipe:
     """70,000 grey 28x28 digits: 55,000 train, 5,000 val, the official 10,000 test.
 
     Args:
@@ -32,7 +32,7 @@ def mnist(folder: Path, *, image_size: int | None = None) -> ImageData:
     return _load("mnist", "MNIST", folder, tuple("0123456789"), image_size)
 
 
-def fashion_mnist(folder: Path, *, image_size: int | None = None) -> ImageData:
+def fashion_mnist(folder: Path, *, image_size: int | None = None) -> Recipe:
     """70,000 grey 28x28 pictures of clothes (Xiao et al. 2017, arXiv 1708.07747), split and stored like `mnist`.
 
     Debian's package dataset-fashion-mnist puts them into /usr/share/datasets/fashion-mnist.
@@ -40,7 +40,17 @@ def fashion_mnist(folder: Path, *, image_size: int | None = None) -> ImageData:
     return _load("fashion_mnist", "FashionMNIST", folder, FASHION_CLASSES, image_size)
 
 
-def _load(name: str, torchvision_name: str, folder: Path, classes: tuple[str, ...], size: int | None) -> ImageData:
+def idx_files(folder: Path) -> list[Path]:
+    """The idx files that a `folder` of MNIST or Fashion-MNIST holds, in any of the places where they are looked for."""
+    return [
+        file
+        for part in (".", "MNIST/raw", "FashionMNIST/raw")
+        for file in sorted((folder / part).glob("*-ubyte*"))
+        if file.is_file()
+    ]
+
+
+def _load(name: str, torchvision_name: str, folder: Path, classes: tuple[str, ...], size: int | None) -> Recipe:
     raw = folder / torchvision_name / "raw"
     place = raw if raw.is_dir() else folder
     official = _read_pair(place, "train", name)

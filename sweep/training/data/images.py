@@ -1,9 +1,9 @@
-"""What every dataset is here: decoded images in memory, in splits that never change."""
+"""What every dataset is here: decoded images, in splits that never change; and the recipe that they are made by."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -16,12 +16,16 @@ from sweep.errors import TrainingError
 SPLIT_SEED = 20_250_101
 """Of every split that a dataset doesn't bring itself. Changing it makes old and new results incomparable."""
 
+SPLITS = ("train", "val", "test")
+"""Their names, in the order in which loaders hand them to `assemble`."""
+
 
 class TensorPair(NamedTuple):
     """The images and labels of a split.
 
     Attributes:
-        images: (N, C, H, W) uint8, C is 1 or 3.
+        images: (N, C, H, W) uint8, C is 1 or 3. They may be mapped from a file that other processes read too: writing
+            into them ends this process (SIGSEGV).
         labels: (N,) int64 in [0, number of classes).
     """
 
@@ -98,6 +102,51 @@ class ImageData:
         }
 
 
+class Split(NamedTuple):
+    """A split whose images are decoded block by block, so that they never need to be in memory together.
+
+    Attributes:
+        labels: (N,) int64 in [0, number of classes).
+        image_shape: (C, H, W).
+        blocks: starts an iteration over uint8 tensors (n, C, H, W), n as it comes, N images in the labels' order.
+    """
+
+    labels: torch.Tensor
+    image_shape: tuple[int, int, int]
+    blocks: Callable[[], Iterator[torch.Tensor]]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A dataset that is yet to be decoded: into memory, or into the node's cache.
+
+    Attributes:
+        name: as in `sweep.training.data.DATASETS`.
+        splits: "train", "val" and, if there is one, "test".
+        classes: a name for each label.
+        options: what the loader was given, JSON values and a `folder`.
+    """
+
+    name: str
+    splits: Mapping[str, Split]
+    classes: tuple[str, ...]
+    options: Mapping[str, Any]
+
+    def in_memory(self) -> ImageData:
+        """Decode everything into this process's memory."""
+        pairs = {name: TensorPair(_gather(split), split.labels) for name, split in self.splits.items()}
+        return ImageData(self.name, pairs["train"], pairs["val"], pairs.get("test"), self.classes, self.options)
+
+
+def _gather(split: Split) -> torch.Tensor:
+    images = torch.empty(len(split.labels), *split.image_shape, dtype=torch.uint8)
+    end = 0
+    for block in split.blocks():
+        start, end = end, end + len(block)
+        images[start:end] = block
+    return images
+
+
 def hold_out(pair: TensorPair, count: int, what: str) -> tuple[TensorPair, TensorPair]:
     """Split a set in two with the same share of each class in both.
 
@@ -140,15 +189,25 @@ def resize(pair: TensorPair, size: int | None) -> TensorPair:
 
 def assemble(
     name: str,
-    splits: Sequence[TensorPair | None],
+    splits: Sequence[TensorPair | Split | None],
     classes: Sequence[str],
     *,
     image_size: int | None,
     **options: Any,
-) -> ImageData:
-    """A dataset from its train, val and test splits, scaled to `image_size`; options of None are not kept."""
-    train, val, test = (None if pair is None else resize(pair, image_size) for pair in splits)
-    if train is None or val is None:
+) -> Recipe:
+    """A dataset from its train, val and test splits; options of None are not kept.
+
+    Decoded images are scaled to `image_size`; those of a `Split` have that size already.
+    """
+    named = {key: each for key, each in zip(SPLITS, splits, strict=True) if each is not None}
+    if not {"train", "val"} <= named.keys():
         raise TrainingError(f"data: {name} has no images to train on or to compare trials on.")
     kept = {key: value for key, value in {"image_size": image_size, **options}.items() if value is not None}
-    return ImageData(name, train, val, test, tuple(classes), kept)
+    recipes = {key: each if isinstance(each, Split) else _at_once(each, image_size) for key, each in named.items()}
+    return Recipe(name, recipes, tuple(classes), kept)
+
+
+def _at_once(pair: TensorPair, image_size: int | None) -> Split:
+    _, channels, height, width = pair.images.shape
+    shape = (channels, height, width) if image_size is None else (channels, image_size, image_size)
+    return Split(pair.labels, shape, lambda: iter((resize(pair, image_size).images,)))
