@@ -84,9 +84,7 @@ def mixup(
     """
     weight = _beta(alpha, images.device, generator)
     partner = torch.randperm(len(images), generator=generator, device=images.device)
-    # Of the images' own type, or bf16 would become float32.
-    mixed = torch.lerp(images[partner], images, weight.to(images.dtype))
-    return mixed, labels, labels[partner], weight
+    return weight * images + (1 - weight) * images[partner], labels, labels[partner], weight
 
 
 def cutmix(

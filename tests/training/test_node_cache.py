@@ -36,12 +36,12 @@ def cache(tmp_path, monkeypatch):
 
 @pytest.fixture
 def images(tmp_path):
-    """A folder of two classes of twenty images."""
+    """A folder of two classes of twenty images; as bitmaps all files have the same size."""
     folder = tmp_path / "images"
     for shade, name in enumerate(("ant", "bee")):
         (folder / name).mkdir(parents=True)
         for index in range(20):
-            Image.new("RGB", (12, 10), (100 * shade, index, 7)).save(folder / name / f"{index:03}.png")
+            Image.new("RGB", (12, 10), (100 * shade, index, 7)).save(folder / name / f"{index:03}.bmp")
     return folder
 
 
@@ -102,11 +102,11 @@ def test_whatever_changes_the_images_makes_another_store(cache, images, change, 
     before = load(images)
     options = {}
     if change == "pixels":
-        Image.new("RGB", (12, 10), (255, 255, 255)).save(images / "ant" / "003.png")
+        Image.new("RGB", (12, 10), (255, 255, 255)).save(images / "ant" / "003.bmp")
     elif change == "one more":
-        Image.new("RGB", (12, 10), (255, 255, 255)).save(images / "ant" / "020.png")
+        Image.new("RGB", (12, 10), (255, 255, 255)).save(images / "ant" / "020.bmp")
     elif change == "one less":
-        (images / "ant" / "003.png").unlink()
+        (images / "ant" / "003.bmp").unlink()
     elif change == "option":
         options["grey"] = True
     else:
@@ -114,6 +114,16 @@ def test_whatever_changes_the_images_makes_another_store(cache, images, change, 
     after = load(images, **options)
     assert len(stores(cache)) == 2
     assert (after.fingerprint == before.fingerprint) == (change == "decoder")
+
+
+def test_a_cache_that_may_only_be_read_is_as_good(cache, images, capsys):
+    decoded = load(images)
+    lock = cache / f".{stores(cache)[0]}.lock"
+    lock.unlink()
+    lock.mkdir()  # for root, too, a lock that can't be had
+    capsys.readouterr()
+    assert same(load(images), decoded)
+    assert not capsys.readouterr().err
 
 
 def test_of_many_at_once_one_decodes(cache, images):
@@ -145,8 +155,8 @@ def test_a_damaged_store_is_made_again(cache, images, what, damage):
 
 
 def test_a_loader_that_fails_leaves_nothing(cache, images):
-    (images / "bee" / "007.png").write_bytes(b"no image")
-    with pytest.raises(TrainingError, match=r"can't be read: .*bee/007\.png"):
+    (images / "bee" / "007.bmp").write_bytes(b"no image")
+    with pytest.raises(TrainingError, match=r"can't be read: .*bee/007\.bmp"):
         load(images)
     assert not stores(cache)
     assert not left_overs(cache)

@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL
 import torch
 from filelock import FileLock, Timeout
 
@@ -38,7 +39,7 @@ VARIABLE = "SWEEP_DATA_CACHE"
 """Names the folder; set but empty, nothing is kept."""
 MANIFEST = "manifest.json"
 UNUSED_DAYS = 30
-"""What no process has opened for so long is deleted when something new has been decoded."""
+"""What no process has opened for so long is deleted when something new is decoded."""
 
 
 def fetch(name: str, options: Mapping[str, Any], files: Iterable[Path], read: Callable[[], Recipe]) -> ImageData:
@@ -85,7 +86,7 @@ def _key(name: str, options: Mapping[str, Any], files: Iterable[Path]) -> str:
     bytes would take as long as decoding it. What a checkpoint states is `ImageData.fingerprint`, of all pixels.
     """
     digest = hashlib.sha256()
-    decoders = [version(each) for each in ("pillow", "torchvision", "scikit-learn")]
+    decoders = [PIL.__version__, version("torchvision"), version("scikit-learn")]  # pillow-simd has another name
     digest.update(repr((name, sorted((key, str(value)) for key, value in options.items()), decoders)).encode())
     for module in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(module.read_bytes())
@@ -135,6 +136,7 @@ def _decode_once(folder: Path, read: Callable[[], Recipe]) -> ImageData:
     """Decode into the folder, or wait until the process that does so has finished."""
     root = folder.parent
     root.mkdir(parents=True, exist_ok=True)
+    _delete_unused(root)  # first, for it makes room
     with _locked(folder):
         data = _open(folder)
         if data is not None:  # another process was quicker
@@ -151,7 +153,6 @@ def _decode_once(folder: Path, read: Callable[[], Recipe]) -> ImageData:
             shutil.rmtree(beside, ignore_errors=True)
             raise
         _say(f"decoded once for this node in {time.monotonic() - began:.1f} s: {folder}")
-    _delete_unused(root)
     data = _open(folder)
     if data is None:
         raise OSError(f"{folder} was deleted at once")
