@@ -122,7 +122,7 @@ class Context:
         return self.precision.autocast()
 
     def data(self, name: str, **options: Any) -> ImageData:
-        """A dataset by name, decoded once in this process; see `sweep.training.data.load`.
+        """A dataset by name, decoded once on this node; see `sweep.training.data.load`.
 
         Each later checkpoint says which data it was trained on.
         """
