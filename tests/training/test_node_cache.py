@@ -70,6 +70,18 @@ def same(one, other):
     )
 
 
+@pytest.mark.parametrize("kept", [True, False], ids=["on disk", "in memory"])
+def test_who_writes_into_the_data_changes_it_for_nobody_else(cache, images, monkeypatch, kept):
+    if not kept:
+        monkeypatch.setenv("SWEEP_DATA_CACHE", "")
+    first = load(images)
+    before = first.train.images.clone()
+    first.train.images[0].fill_(77)
+    again = data.load("image_folder", folder=images, image_size=8)
+    assert torch.equal(again.train.images, before)
+    assert torch.equal(load(images).train.images, before)
+
+
 @pytest.mark.parametrize("read", [lambda folder: digits(image_size=5), lambda folder: image_folder(folder, grey=True)])
 def test_mapped_data_is_what_decoding_gives(cache, images, read):
     decoded = read(images).in_memory()

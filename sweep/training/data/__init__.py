@@ -53,7 +53,7 @@ __all__ = ["DATASETS", "Dataset", "ImageData", "TensorPair", "load"]
 
 
 def load(name: str, **options: Any) -> ImageData:
-    """A dataset by name; a second call with the same options returns the same tensors, so don't write into them.
+    """A dataset by name; a second call with the same options returns the same tensors, unless they were written into.
 
     The first call on a node decodes it, see `sweep.training.data.node_cache`; each other process maps what was decoded.
 
@@ -78,12 +78,25 @@ def load(name: str, **options: Any) -> ImageData:
         raise TrainingError(f"data: {name} needs {' and '.join(missing)}, e.g. data_dir: /data/{name}.")
     if "folder" in options:
         options["folder"] = Path(options["folder"]).expanduser().absolute()
-    return _load(name, tuple(sorted(options.items())))
+    key = tuple(sorted(options.items()))
+    data, versions = _load(name, key)
+    if versions != _versions(data):
+        # Another trial's affair: this one gets what was decoded.
+        _load.cache_clear()
+        data, _ = _load(name, key)
+    return data
 
 
 # Two, because a study trains on one dataset and a process may compare it with another: more would only fill memory.
 @lru_cache(maxsize=2)
-def _load(name: str, options: tuple[tuple[str, Any], ...]) -> ImageData:
+def _load(name: str, options: tuple[tuple[str, Any], ...]) -> tuple[ImageData, list[int]]:
     dataset, given = DATASETS[name], dict(options)
     files = dataset.files(given["folder"]) if "folder" in given else ()
-    return node_cache.fetch(name, given, files, lambda: dataset.read(**given))
+    data = node_cache.fetch(name, given, files, lambda: dataset.read(**given))
+    return data, _versions(data)
+
+
+def _versions(data: ImageData) -> list[int]:
+    """How often torch has written into each tensor; it counts for autograd's sake."""
+    pairs = [pair for pair in (data.train, data.val, data.test) if pair is not None]
+    return [tensor._version for pair in pairs for tensor in pair]  # noqa: SLF001 - there is no public way to ask

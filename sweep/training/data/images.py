@@ -24,8 +24,8 @@ class TensorPair(NamedTuple):
     """The images and labels of a split.
 
     Attributes:
-        images: (N, C, H, W) uint8, C is 1 or 3. They may be mapped from a file that other processes read too: writing
-            into them ends this process (SIGSEGV).
+        images: (N, C, H, W) uint8, C is 1 or 3. They may be mapped from a file that other processes read too, copy
+            on write.
         labels: (N,) int64 in [0, number of classes).
     """
 

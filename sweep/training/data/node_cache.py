@@ -20,7 +20,6 @@ import os
 import shutil
 import sys
 import time
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
@@ -125,11 +124,8 @@ def _files(split: str) -> tuple[str, str]:
 
 
 def _map(file: Path) -> torch.Tensor:
-    array = np.load(file, mmap_mode="r", allow_pickle=False)
-    with warnings.catch_warnings():
-        # torch has no read-only tensors, and says so. A private writable mapping would count as this process's memory.
-        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        return torch.from_numpy(array)
+    # Copy on write: who writes into a tensor has pages of his own from then on; with a read-only map he would crash.
+    return torch.from_numpy(np.load(file, mmap_mode="c", allow_pickle=False))
 
 
 def _decode_once(folder: Path, read: Callable[[], Recipe]) -> ImageData:
