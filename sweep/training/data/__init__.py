@@ -78,12 +78,12 @@ def load(name: str, **options: Any) -> ImageData:
         raise TrainingError(f"data: {name} needs {' and '.join(missing)}, e.g. data_dir: /data/{name}.")
     if "folder" in options:
         options["folder"] = Path(options["folder"]).expanduser().absolute()
-    key = tuple(sorted(options.items()))
-    data, versions = _load(name, key)
+    given = tuple(sorted(options.items()))
+    data, versions = _load(name, given)
     if versions != _versions(data):
         # Another trial's affair: this one gets what was decoded.
         _load.cache_clear()
-        data, _ = _load(name, key)
+        data, _ = _load(name, given)
     return data
 
 
