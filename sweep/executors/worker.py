@@ -35,14 +35,14 @@ class Worker:
         gc.freeze()
         self._new = Usage.now()
         self._run_attempt = run_attempt
-        self._channel: _Pipe | None = None
+        self._channel: Pipe | None = None
 
     def attempt(self, placement: Placement) -> Iterator[Message]:
         """Run an attempt; the generator's items are its messages, an end the last."""
         gpus = ray.get_gpu_ids()
         device = "cuda:" + ",".join(map(str, gpus)) if gpus else "cpu"
         yield Message("hello", node=socket.gethostname(), device=device)
-        channel = self._channel = _Pipe(placement)
+        channel = self._channel = Pipe(placement)
         thread = threading.Thread(target=self._train, args=(placement, channel), name="training", daemon=True)
         thread.start()
         while (message := channel.messages.get()).kind != "end":
@@ -56,7 +56,7 @@ class Worker:
         if channel is not None and channel.key == (trial, attempt):
             channel.decisions.put(decision)
 
-    def _train(self, placement: Placement, channel: _Pipe) -> None:
+    def _train(self, placement: Placement, channel: Pipe) -> None:
         message = Message("end", outcome="failed", error="its worker could not be cleaned", fit=False)
         try:
             message = self._attempted(placement, channel)
@@ -64,7 +64,7 @@ class Worker:
             # Whatever happens, the driver must hear of the end.
             channel.messages.put(message)
 
-    def _attempted(self, placement: Placement, channel: _Pipe) -> Message:
+    def _attempted(self, placement: Placement, channel: Pipe) -> Message:
         traces = Traces()
         try:
             outcome = self._run_attempt(placement, channel)
@@ -76,7 +76,7 @@ class Worker:
         return Message("end", outcome=outcome, fit=fit and self._new.is_near(Usage.now()))
 
 
-class _Pipe:
+class Pipe:
     """The training thread's channel: reports go out at once, each waits only for the decision on the one before.
 
     A checkpoint is written in a thread of its own, which sends the report when it is done.
