@@ -217,7 +217,7 @@ def _keep_open(*streams: Any) -> None:
 def _logging_to(tees: dict[TextIO, _Tee]) -> Iterator[None]:
     """Let the root logger's stream handlers write to the copies, for they hold the streams themselves."""
     root = logging.getLogger()
-    level, handlers = root.level, list(root.handlers)
+    level, handlers, disabled = root.level, list(root.handlers), logging.root.manager.disable
     moved = [
         (handler, handler.stream)
         for handler in handlers
@@ -232,3 +232,4 @@ def _logging_to(tees: dict[TextIO, _Tee]) -> Iterator[None]:
             handler.setStream(stream)
         root.handlers[:] = handlers
         root.setLevel(level)
+        logging.disable(disabled)

@@ -159,7 +159,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("moment", ["**", ".*/state.pt", ".*/process.json", ".*/manifest.json", "epoch-1"])
+@pytest.mark.parametrize("moment", [".*/state.pt", ".*/manifest.json", "epoch-1"])
 def test_kill_while_it_is_written_leaves_a_complete_one_or_none(tmp_path, moment):
     run = subprocess.run(
         [sys.executable, "-c", KILLED, str(tmp_path), moment],
