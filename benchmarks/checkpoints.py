@@ -12,11 +12,11 @@ import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 
-from sweep.core.protocols import Decision, Placement
+from sweep.core.protocols import Channel, Decision, Placement
 from sweep.executors.worker import Pipe
 from sweep.training.context import Context
 
@@ -28,11 +28,13 @@ STEPS_S = 1.0
 class Waiting:
     """A channel as Tune's worker has it: the checkpoint is written before it is called."""
 
-    def report(self, metrics, checkpoint):
+    def report(self, metrics: Mapping[str, float], checkpoint: str | None) -> Decision:
+        """Answer at once."""
+        del metrics, checkpoint
         return Decision("advance", "go on")
 
 
-def measure(channel, placement: Placement, reports: int, state: dict[str, torch.Tensor]) -> list[float]:
+def measure(channel: Channel, placement: Placement, reports: int, state: dict[str, torch.Tensor]) -> list[float]:
     """Seconds that each report took."""
     context, taken = Context(placement, channel), []
     for _ in range(reports):
@@ -70,7 +72,9 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     state = {str(index): torch.rand(arguments.mb * 250_000 // TENSORS) for index in range(TENSORS)}
-    print(f"{'checkpoint':<10} {'median s':>9} {'min':>7} {'max':>7}   ({arguments.mb} MB, {arguments.reports} reports)")
+    print(
+        f"{'checkpoint':<10} {'median s':>9} {'min':>7} {'max':>7}   ({arguments.mb} MB, {arguments.reports} reports)"
+    )
     for name in ("before", "beside", "before", "beside"):
         with tempfile.TemporaryDirectory() as folder:
             placement = Placement("s", 0, 1, {}, "", 0, "epoch", 10**6, folder)

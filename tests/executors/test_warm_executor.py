@@ -309,7 +309,8 @@ def test_no_trial_reaches_the_next(executor, placement, tmp_path):
     pids = [seen(tmp_path, number)["pid"] for number in range(len(order))]
     after = {spoil: pids[place + 1] != pids[place] for place, spoil in enumerate(order[:-1])}
     assert {spoil for spoil, replaced in after.items() if replaced} >= {"thread", "failure", "memory", "files"}
-    assert not any(after[spoil] for spoil in ("environment", "faults", "attention", "printing", "modes", "module", "cache"))
+    cleaned = ("environment", "faults", "attention", "printing", "modes", "module", "cache")
+    assert not any(after[spoil] for spoil in cleaned)
 
 
 def test_stopped_trial_is_told_at_its_next_report_and_no_other_comes_through(executor, placement):

@@ -87,7 +87,7 @@ def train(config, ctx):
 @pytest.mark.parametrize("split", [1, 2])
 def test_batch_that_may_be_split_further_says_which_memory(placement, scripted, script, split):
     entrypoint = script(FUNCTION.format(parts="ctx.parts(torch.ones(8, 1))"))
-    with pytest.raises(MemoryShareError, match="the machine's memory ran out. Lower batch_size") as caught:
+    with pytest.raises(MemoryShareError, match=r"the machine's memory ran out\. Lower batch_size") as caught:
         run_attempt(placement(entrypoint=entrypoint, config={"fits": 2}, batch_split=split), scripted())
     assert caught.value.memory == "host_memory"
 
