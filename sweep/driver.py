@@ -17,7 +17,7 @@ from sweep.core.space import varying
 from sweep.core.spec import StudySpec
 from sweep.core.trial import Trial, TrialState
 from sweep.samplers.teaching import Learner
-from sweep.store import checkpoints
+from sweep.store import attempt_log, checkpoints
 from sweep.store.events import EventLog, check_room, encode, write_params
 from sweep.store.paths import StudyPaths, checkpoint_t
 
@@ -167,6 +167,8 @@ class Driver:
             # Where nothing can be written the trial isn't to blame; it goes on when the study resumes.
             check_room(self._paths.root)
         self._at_work.discard(key)
+        if error is not None:
+            attempt_log.ensure(self._paths.trial(placement.trial).attempt_log(placement.attempt), outcome, error)
         self._handle(
             ev.AttemptEnded(
                 time=self._clock(),
@@ -279,6 +281,7 @@ class Driver:
             env=spec.environment.env,
             working_dir=str(self._working_dir),
             label=label(self.study.spec, trial.config),
+            batch_split=command.batch_split,
         )
 
     def _relative(self, checkpoint: str | None) -> str | None:
@@ -307,6 +310,8 @@ class Driver:
         A failed trial keeps its last one: a person may want to see what it died of, or go on from there.
         """
         metric = self.study.metric
+        if trial.state.final:
+            checkpoints.remove_unfinished(self._paths.trial(trial.number).checkpoints)
         if not trial.state.final or trial.state is TrialState.FAILED:
             return
         if trial.value(metric) is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from sweep.core.events import Cause, Outcome
 
@@ -85,6 +85,30 @@ class Channel(Protocol):
             metrics: finite or not, `time_attr` always among them.
             checkpoint: absolute folder of a checkpoint that is complete, or None.
         """
+        ...
+
+
+@runtime_checkable
+class WritingChannel(Channel, Protocol):
+    """A channel that writes checkpoints while training goes on.
+
+    A report is delivered once its checkpoint is complete, so what the driver knows of is always there.
+    """
+
+    def report_written(self, metrics: Mapping[str, float], write: Callable[[], str]) -> Decision:
+        """Deliver a report when its checkpoint is written.
+
+        One checkpoint is written at a time: a report waits for the one before. What `write` raises is raised by the
+        next report, or by `settle`.
+
+        Args:
+            metrics: as for `report`.
+            write: writes the checkpoint and returns its absolute folder; called in another thread.
+        """
+        ...
+
+    def settle(self) -> None:
+        """Wait until nothing is being written and all reports are on their way."""
         ...
 
 

@@ -179,6 +179,8 @@ class Resources(Section):
     """GPU memory a trial needs: 8GiB, or a number of GiB."""
     max_concurrent: int | None = Field(default=None, ge=1)
     """Trials at once, at most."""
+    isolation: Literal["worker", "process"] = "worker"
+    """worker: processes stay from attempt to attempt; process: a new one for each attempt."""
 
 
 class Retries(Section):
@@ -187,7 +189,7 @@ class Retries(Section):
     max: int = Field(default=0, ge=0)
     """Further attempts of a trial that failed."""
     on_oom: Literal["grow", "shrink_batch", "fail"] = "fail"
-    """After CUDA ran out of memory: a larger share, a split batch, or an ordinary failure."""
+    """After memory ran out: a larger share, a split batch, or an ordinary failure."""
     on_preempt: Literal["free"] = "free"
     """A lost node never counts against max."""
 

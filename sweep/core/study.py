@@ -21,6 +21,9 @@ from sweep.core.trial import ENDS, Attempt, IllegalTransitionError, Report, Tria
 MAX_LOSSES_IN_A_ROW = 5
 """A trial that is lost this often without a report between has failed: it may be what kills its nodes."""
 
+MAX_BATCH_SPLIT = 64
+"""A batch is computed in at most so many parts; a trial that still doesn't fit has failed."""
+
 HOPELESS_AFTER = 3
 """When at least this many trials (and as many as run at once) have ended and all failed, the study ends."""
 
@@ -39,6 +42,7 @@ class StartAttempt:
     trial: int
     attempt: int
     checkpoint: str | None
+    batch_split: int = 1
 
 
 @dataclass(frozen=True)
@@ -332,6 +336,12 @@ class StudyMachine:
         return (TrialState.COMPLETE if verdict.action == "finish" else TrialState.STOPPED), verdict.reason
 
     def _failed_fate(self, trial: Trial, event: ev.AttemptEnded) -> tuple[TrialState, str]:
+        if event.cause is not None and self.spec.retries.on_oom == "shrink_batch":
+            split = 2 * trial.batch_split
+            if split <= MAX_BATCH_SPLIT:
+                # No retry of the same: the next attempt needs less. It is bounded by the number of parts.
+                trial.batch_split = split
+                return TrialState.WAITING, ""
         trial.failures += 1
         if trial.failures <= self.spec.retries.max:
             return TrialState.WAITING, ""
@@ -414,7 +424,9 @@ class StudyMachine:
                 break
             if trial.number not in self._placed:
                 self._placed.add(trial.number)
-                commands.append(StartAttempt(trial.number, len(trial.attempts) + 1, trial.checkpoint))
+                commands.append(
+                    StartAttempt(trial.number, len(trial.attempts) + 1, trial.checkpoint, trial.batch_split)
+                )
         return commands
 
     def _finish(self, ending: Ending) -> list[Command]:

@@ -121,8 +121,8 @@ _TABLE: tuple[_Row, ...] = (
         f"{_NOT} Name a share: gpu: 0.25.",
     ),
     _Row(
-        _where(("retries", "on_oom"), lambda spec: spec.retries.on_oom != "fail"),
-        f"{{value}} {_NOT} Use fail, and a larger resources.gpu or a smaller batch.",
+        _where(("retries", "on_oom"), lambda spec: spec.retries.on_oom == "grow"),
+        f"{{value}} {_NOT} Use shrink_batch, or fail and a larger resources.gpu.",
     ),
     _Row(
         _where(("storage",), lambda spec: "://" in spec.storage),

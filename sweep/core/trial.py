@@ -94,6 +94,7 @@ class Trial:
         reports: by growing fidelity, at most one for each.
         verdict: the decision that ends the attempt at work, once there is one.
         reason: why the trial is in its final state.
+        batch_split: into how many parts its next attempt computes each batch.
     """
 
     number: int
@@ -107,6 +108,7 @@ class Trial:
     reason: str = ""
     failures: int = 0
     losses: int = 0
+    batch_split: int = 1
 
     def move(self, state: TrialState, reason: str = "") -> None:
         """Change the state.

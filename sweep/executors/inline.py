@@ -28,7 +28,10 @@ class InlineExecutor:
             ResourceError: this machine can't hold a trial.
         """
         granted = grant(self._resources, [this_machine()])
-        return Capacity(slots=1, gpu=granted.gpu, cpu=granted.cpu, notes=granted.notes)
+        notes = granted.notes
+        if self._resources.isolation == "process":
+            notes = (*notes, "resources.isolation: process has no effect here: inline runs trials in its own process")
+        return Capacity(slots=1, gpu=granted.gpu, cpu=granted.cpu, notes=notes)
 
     def run(self, director: Director) -> None:
         """Run each attempt to its end before the next is taken."""

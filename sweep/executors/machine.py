@@ -19,6 +19,17 @@ def visible_gpus(driver: Path = _NVIDIA) -> int:
     return min(present, len([name for name in mask.split(",") if name.strip() not in ("", "-1")]))
 
 
+def oom_kills(cgroup: Path = Path("/sys/fs/cgroup/memory.events"), machine: Path = Path("/proc/vmstat")) -> int | None:
+    """How many processes the kernel has killed for want of memory: in this container, else on this machine."""
+    for file in (cgroup, machine):
+        if file.is_file():
+            for line in file.read_text().splitlines():
+                name, _, count = line.partition(" ")
+                if name == "oom_kill":
+                    return int(count)
+    return None
+
+
 def this_machine() -> Node:
     """This machine as a node of one."""
     return Node("this machine", float(os.cpu_count() or 1), float(visible_gpus()))

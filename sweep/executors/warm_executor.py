@@ -7,6 +7,7 @@ controller starts a process for each trial, or handles one event a turn where it
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ import ray
 from sweep.core.protocols import Capacity, Decision, Director, Placement, RunAttempt
 from sweep.core.spec import Resources
 from sweep.executors.cluster import Cluster, quiet
+from sweep.executors.deaths import death
+from sweep.executors.machine import oom_kills
 from sweep.executors.messages import Message
 from sweep.executors.worker import Worker
 
@@ -40,6 +43,7 @@ class _Work:
     worker: Any
     stream: Any
     started: bool = False
+    oom_kills: int | None = None
     decision: Decision | None = None
     deadline: float | None = None
     last_report: float = field(default_factory=time.monotonic)
@@ -52,10 +56,9 @@ class WarmExecutor:
     Args:
         run_attempt: sent to the workers by its name.
         warm_up: called once in each new worker, before its first attempt.
-        resources: of the search file.
+        resources: of the search file; its `isolation` says whether processes stay.
         study: its name.
         ray_options: for `ray.init`; see `Cluster`.
-        fresh: a new process for each attempt.
     """
 
     name = "ray"
@@ -68,14 +71,13 @@ class WarmExecutor:
         *,
         study: str,
         ray_options: Mapping[str, Any] | None = None,
-        fresh: bool = False,
     ) -> None:
         self._run_attempt = run_attempt
         self._warm_up = warm_up
         self._resources = resources
         self._study = study
         self._cluster = Cluster(ray_options or {})
-        self._fresh = fresh
+        self._fresh = resources.isolation == "process"
         self._capacity = Capacity(slots=1)
         self._idle: list[Any] = []
         self._work: dict[Any, _Work] = {}
@@ -131,7 +133,7 @@ class WarmExecutor:
             work = self._work[stream]
             try:
                 message: Message = ray.get(next(stream))
-            except (ray.exceptions.RayActorError, ray.exceptions.RayTaskError, StopIteration) as error:
+            except (ray.exceptions.RayError, StopIteration) as error:
                 self._lost(director, work, error)
             else:
                 self._take(director, work, message)
@@ -139,6 +141,8 @@ class WarmExecutor:
     def _take(self, director: Director, work: _Work, message: Message) -> None:
         if message.kind == "hello":
             work.started = True
+            # Only of this machine is it known whether its kernel ended a process for its memory.
+            work.oom_kills = oom_kills() if message.node == socket.gethostname() else None
             director.started(work.placement, node=message.node, device=message.device)
         elif message.kind == "report":
             self._report(director, work, message)
@@ -172,8 +176,8 @@ class WarmExecutor:
         if work.decision is not None and work.decision.outcome is not None:
             director.ended(work.placement, work.decision.outcome)
         else:
-            first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            director.ended(work.placement, "lost", f"its process or its node died: {first}")
+            end = death(error, oom_killed=work.oom_kills is not None and work.oom_kills < (oom_kills() or 0))
+            director.ended(work.placement, end.outcome or "lost", end.error, end.cause)
 
     def _end_stuck(self, director: Director) -> None:
         """Replace workers whose training function was told to end and doesn't."""

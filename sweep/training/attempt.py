@@ -6,15 +6,15 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from sweep.core.events import Outcome
-from sweep.core.protocols import Channel, Decision, Placement
-from sweep.errors import MemoryShareError, TrainingError
+from sweep.core.protocols import Channel, Decision, Placement, WritingChannel
+from sweep.errors import TrainingError
 from sweep.store.paths import TrialPaths
-from sweep.training import entrypoints, process_state
+from sweep.training import entrypoints, memory, process_state
 from sweep.training.context import Context, StopTrial, activate, deactivate
 from sweep.training.logs import AttemptLog, tee
 
@@ -31,14 +31,18 @@ def run_attempt(placement: Placement, channel: Channel) -> Outcome:
 
     Raises:
         EntrypointError: the training function can't be imported.
-        MemoryShareError: its share of the GPU's memory was too small, chained to torch's OutOfMemoryError.
-        TrainingError: it called `sys.exit` with anything but 0.
+        MemoryShareError: its share of the GPU's memory, or the machine's, was too small; chained to the original error.
+        TrainingError: it called `sys.exit` with anything but 0, or its last checkpoint can't be written.
         Exception: whatever the training function raised.
     """
     path = TrialPaths(Path(placement.trial_dir)).attempt_log(placement.attempt)
     with tee(path) as log:
         try:
-            with _environment(placement.env), entrypoints.search_path(placement.entrypoint, placement.working_dir):
+            with (
+                _environment(placement.env),
+                entrypoints.user_modules(placement.entrypoint, placement.working_dir),
+                entrypoints.search_path(placement.entrypoint, placement.working_dir),
+            ):
                 return _train(placement, _Noted(channel, placement.time_attr, log), log)
         except BaseException:
             log.text(traceback.format_exc())
@@ -71,6 +75,21 @@ class _Noted:
         self._process = os.getpid()
 
     def report(self, metrics: Mapping[str, float], checkpoint: str | None) -> Decision:
+        self._note(metrics)
+        return self._noted(self._channel.report(metrics, checkpoint))
+
+    def report_written(self, metrics: Mapping[str, float], write: Callable[[], str]) -> Decision:
+        """Where the channel can't write beside the training, it is written here and now."""
+        if not isinstance(self._channel, WritingChannel):
+            return self.report(metrics, write())
+        self._note(metrics)
+        return self._noted(self._channel.report_written(metrics, write))
+
+    def settle(self) -> None:
+        if isinstance(self._channel, WritingChannel):
+            self._channel.settle()
+
+    def _note(self, metrics: Mapping[str, float]) -> None:
         if os.getpid() != self._process:
             raise TrainingError(
                 f"report was called in process {os.getpid()}, a child of the trial's process {self._process}. "
@@ -78,13 +97,14 @@ class _Noted:
             )
         values = ", ".join(f"{name} {value:.6g}" for name, value in metrics.items() if name != self._time_attr)
         self._log.text(f"{self._time_attr} {metrics[self._time_attr]:g}: {values}\n")
-        decision = self._channel.report(metrics, checkpoint)
+
+    def _noted(self, decision: Decision) -> Decision:
         if decision.action != "advance":
             self._log.text(f"ended: {decision.reason}\n")
         return decision
 
 
-def _train(placement: Placement, channel: Channel, log: AttemptLog) -> Outcome:
+def _train(placement: Placement, channel: _Noted, log: AttemptLog) -> Outcome:
     function = entrypoints.resolve(placement.entrypoint, placement.working_dir)
     with ExitStack() as settings:
         if "torch" in sys.modules:
@@ -94,7 +114,7 @@ def _train(placement: Placement, channel: Channel, log: AttemptLog) -> Outcome:
         activate(context)
         settings.callback(deactivate, context)
         try:
-            with _children_end(log):
+            with _delivered(channel), _children_end(log):
                 _call(function, context)
         except StopTrial as stop:
             return stop.decision.outcome or "returned"
@@ -105,8 +125,8 @@ def _train(placement: Placement, channel: Channel, log: AttemptLog) -> Outcome:
                     "Return when training has ended well, raise an error that says why when it hasn't."
                 ) from end
         except Exception as error:
-            if "torch" in sys.modules and isinstance(error, sys.modules["torch"].OutOfMemoryError):
-                raise MemoryShareError(_out_of_memory(context, placement.gpu), "gpu_memory") from error
+            if (short := memory.exhausted(error)) is not None:
+                raise memory.shortage(context, placement.gpu, short) from error
             raise
         return "returned"
 
@@ -116,6 +136,21 @@ def _call(function: Callable[..., Any], context: Context) -> None:
         function(context.config, context)
     else:
         function(context.config)
+
+
+@contextmanager
+def _delivered(channel: _Noted) -> Iterator[None]:
+    """Wait at the end for a checkpoint that is still being written, so that the trial can go on from it.
+
+    What the training function raised comes before what became of the checkpoint.
+    """
+    try:
+        yield
+    except BaseException:
+        with suppress(Exception):
+            channel.settle()
+        raise
+    channel.settle()
 
 
 @contextmanager
@@ -140,18 +175,6 @@ def _children_end(log: AttemptLog) -> Iterator[None]:
 
 def _is_success(end: SystemExit) -> bool:
     return end.code is None or end.code == 0
-
-
-def _out_of_memory(context: Context, gpu: float) -> str:
-    """The message for a share of a GPU that is too small; the original error, chained, has the allocator's numbers."""
-    import torch
-
-    used = ""
-    if torch.cuda.is_available():
-        share = torch.cuda.mem_get_info()[1] * min(gpu, 1) / 2**30
-        used = f" ({torch.cuda.max_memory_allocated() / 2**30:.1f} of its {share:.1f} GiB, gpu: {gpu:g})"
-    larger = "Lower batch_size" if gpu >= 1 else "Lower batch_size or set resources.gpu: 1"
-    return f"{context.where()}, {context.time_attr} {context.t + 1}: CUDA out of memory{used}. {larger}."
 
 
 @contextmanager

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweep.core.protocols import Channel, Decision, Placement
+from sweep.core.protocols import Channel, Decision, Placement, WritingChannel
 from sweep.errors import NonFiniteLossError, TrainingError
 from sweep.store import checkpoints
 from sweep.store.paths import TrialPaths
@@ -57,7 +57,6 @@ class Context:
         time_attr: the metric that counts fidelity, e.g. "epoch".
         max_t: the fidelity at which the trial is complete.
         t: the last fidelity that was reported or restored; 0 at the very start.
-        batch_split: into how many parts to compute each batch, so that it fits into memory; 1 unless memory ran out.
     """
 
     def __init__(self, placement: Placement, channel: Channel) -> None:
@@ -67,13 +66,14 @@ class Context:
         self.seed = placement.seed
         self.time_attr = placement.time_attr
         self.max_t = placement.max_t
-        self.batch_split = placement.batch_split
         self.t = 0
         self._placement = placement
         self._channel = channel
         self._paths = TrialPaths(Path(placement.trial_dir))
         self._described: dict[str, Any] = {}
         self._step = 0
+        self._split_seen = False
+        self._smallest_batch: int | None = None
 
     def __repr__(self) -> str:
         return f"<Context trial {self.trial}, attempt {self.attempt}, {self.time_attr} {self.t} of {self.max_t}>"
@@ -132,6 +132,57 @@ class Context:
         self.describe(data=data.description, classes=list(data.classes))
         return data
 
+    # A batch in parts, after memory ran out.
+
+    @property
+    def batch_split(self) -> int:
+        """Into how many parts to compute each batch, so that it fits into memory; 1 unless memory ran out."""
+        self._split_seen = True
+        return self._placement.batch_split
+
+    def parts(self, *tensors: torch.Tensor) -> Iterator[tuple[tuple[torch.Tensor, ...], float]]:
+        """A batch in `batch_split` parts, each with its weight: its share of the samples, so the weights' sum is 1.
+
+        The gradients of each part's mean loss times its weight add up to those of the whole batch's mean loss::
+
+            for (images, labels), weight in ctx.parts(images, labels):
+                (weight * cross_entropy(model(images), labels)).backward()
+            optimizer.step()
+
+        Args:
+            tensors: (n, ...) each, samples first; n at least 1. What is computed over a batch as a whole, such as
+                batch norm's statistics, is over each part.
+
+        Raises:
+            TrainingError: none was given, or they differ in n.
+        """
+        sizes = sorted({len(each) for each in tensors})
+        if len(sizes) != 1 or sizes[0] == 0:
+            raise TrainingError(
+                f"{self.where()}: parts got tensors of {' and '.join(map(str, sizes)) or 'no'} samples. "
+                "Give the tensors of one batch, which have the same first dimension, at least 1."
+            )
+        (size,) = sizes
+        self._smallest_batch = min(size, self._smallest_batch or size)
+        count = min(self.batch_split, size)
+        for index in range(count):
+            part = slice(size * index // count, size * (index + 1) // count)
+            yield tuple(each[part] for each in tensors), (part.stop - part.start) / size
+
+    def cannot_shrink(self) -> str | None:
+        """Why a further split of the batch can't help, in words; None where it may."""
+        split = self._placement.batch_split
+        if split == 1:
+            return None
+        if not self._split_seen:
+            return (
+                f"The batch was to be computed in {split} parts (retries.on_oom: shrink_batch), but the training "
+                "function never looks at ctx.batch_split. Use ctx.parts, or set on_oom: fail."
+            )
+        if self._smallest_batch is not None and split >= self._smallest_batch:
+            return f"The batch is already computed in {split} parts, one sample at a time."
+        return None
+
     # One optimizer step.
 
     def backward_and_step(
@@ -180,7 +231,9 @@ class Context:
                 `time_attr` if it is among them (whole, rising, from 1), and is one more than the last otherwise.
             checkpoint: the state to go on from: a mapping of tensors and plain values, a folder (it is copied), or a
                 function that returns either and is called only when a checkpoint is due. Generators and
-                GradScaler are saved with it. It is complete on disk before the report is delivered.
+                GradScaler are saved with it. It is copied before this returns, so it may change at once; where the
+                trial runs on Ray it is written while training goes on. It is complete on disk before the report is
+                delivered, and the next report waits for that.
 
         Raises:
             TrainingError: a metric's name is no text or its value no number, the fidelity didn't rise, or the state
@@ -190,8 +243,13 @@ class Context:
         values = {self._name(name): self._number(name, value) for name, value in metrics.items()}
         t = self._fidelity(values)
         values[self.time_attr] = t
-        folder = self._save(t, values, checkpoint) if checkpoint is not None and self._due(t) else None
-        decision = self._channel.report(values, None if folder is None else str(folder))
+        write = self._writing(t, values, checkpoint) if checkpoint is not None and self._due(t) else None
+        if write is None:
+            decision = self._channel.report(values, None)
+        elif isinstance(self._channel, WritingChannel):
+            decision = self._channel.report_written(values, write)
+        else:
+            decision = self._channel.report(values, write())
         self.t = t
         self._step = 0
         if decision.action != "advance":
@@ -242,14 +300,20 @@ class Context:
     def _due(self, t: int) -> bool:
         return t % self._placement.checkpoint_every == 0 or t >= self.max_t
 
-    def _save(self, t: int, values: Mapping[str, float], checkpoint: State | Callable[[], State]) -> Path:
-        content = checkpoint() if callable(checkpoint) else checkpoint
+    def _writing(
+        self, t: int, values: Mapping[str, float], checkpoint: State | Callable[[], State]
+    ) -> Callable[[], str]:
+        """What writes the checkpoint, whenever it is called; the state is taken now."""
+        later = isinstance(self._channel, WritingChannel)
+        content = states.Snapshot(checkpoint() if callable(checkpoint) else checkpoint, copied=later)
         folder = self._paths.checkpoint(self.time_attr, t)
         precision = self.__dict__.get("precision")  # not made just to be saved
 
+        process = process_state.capture(scaler=precision.state_dict() if precision else None)
+
         def fill(target: Path) -> None:
-            states.write(target, content)
-            process_state.write(target, scaler=precision.state_dict() if precision else None)
+            content.write(target)
+            process_state.write(target, process)
 
         meta = {
             "study": self._placement.study,
@@ -258,12 +322,20 @@ class Context:
             "time_attr": self.time_attr,
             "t": t,
             "seed": self.seed,
-            "config": self.config,
+            "config": dict(self.config),
             "metrics": dict(values),
             **self._described,
         }
-        checkpoints.write(folder, fill, meta)
-        return folder
+
+        def write() -> str:
+            checkpoints.write(folder, fill, meta)
+            return str(folder)
+
+        if isinstance(content.state, Path | str):
+            # The function may fill it anew right after: it is copied at once.
+            write()
+            return lambda: str(folder)
+        return write
 
     def _name(self, name: Any) -> str:
         if isinstance(name, str):

@@ -52,10 +52,41 @@ def search_path(entrypoint: str, working_dir: str | Path | None) -> Iterator[Non
         sys.path[:] = before
 
 
+@contextmanager
+def user_modules(entrypoint: str, working_dir: str | Path | None) -> Iterator[None]:
+    """Forget at the end which modules of the user's own were imported, so that their globals start anew next time.
+
+    Those are modules from the working directory and the entrypoint's folder; installed packages stay, even where a
+    virtual environment lies in there, for many of them can't be imported twice.
+    """
+    source, _ = split(entrypoint)
+    roots = [] if working_dir is None else [Path(working_dir).resolve()]
+    if source.endswith(".py"):
+        roots.append((Path(working_dir or ".") / source).resolve().parent)
+    before = set(sys.modules)
+    try:
+        yield
+    finally:
+        for name in set(sys.modules) - before:
+            if _is_users(name, roots):
+                sys.modules.pop(name, None)
+
+
+def _is_users(name: str, roots: Iterable[Path]) -> bool:
+    file = getattr(sys.modules.get(name), "__file__", None)
+    if file is None or name.partition(".")[0] == __package__.partition(".")[0]:
+        return False
+    path = Path(file).resolve()
+    if path.suffix != ".py" or {"site-packages", "dist-packages"} & set(path.parts):
+        return False
+    return any(path.is_relative_to(root) for root in roots)
+
+
 def resolve(entrypoint: str, working_dir: str | Path | None = None) -> Callable[..., Any]:
     """Import the training function.
 
-    A module is imported as always; a file anew each time, so that a change to it counts.
+    A module is imported as always; a file anew each time, so that a change to it counts. Within `user_modules`, that
+    goes for the user's modules too.
 
     Args:
         entrypoint: `package.module:function` or `path/file.py:function`; a relative path is one from `working_dir`.

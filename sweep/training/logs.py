@@ -9,9 +9,10 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Self, TextIO, cast
+
+from sweep.store.attempt_log import stamped
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -31,10 +32,9 @@ class AttemptLog:
 
     def line(self, text: str) -> None:
         """Append one line, with the time (UTC, milliseconds) before it."""
-        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         with self._lock:
             if not self._file.closed:  # a thread that outlives its attempt may still print
-                self._file.write(f"{now} {text}\n")
+                self._file.write(stamped(text))
                 self._file.flush()
 
     def text(self, text: str) -> None:
@@ -217,7 +217,7 @@ def _keep_open(*streams: Any) -> None:
 def _logging_to(tees: dict[TextIO, _Tee]) -> Iterator[None]:
     """Let the root logger's stream handlers write to the copies, for they hold the streams themselves."""
     root = logging.getLogger()
-    level, handlers = root.level, list(root.handlers)
+    level, handlers, disabled = root.level, list(root.handlers), logging.root.manager.disable
     moved = [
         (handler, handler.stream)
         for handler in handlers
@@ -232,3 +232,4 @@ def _logging_to(tees: dict[TextIO, _Tee]) -> Iterator[None]:
             handler.setStream(stream)
         root.handlers[:] = handlers
         root.setLevel(level)
+        logging.disable(disabled)

@@ -28,8 +28,8 @@ def seed(value: int) -> None:
         torch.manual_seed(value)
 
 
-def write(folder: Path, *, scaler: Mapping[str, Any] | None) -> None:
-    """Write the generators' states and the scaler's into a checkpoint folder."""
+def capture(*, scaler: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The generators' states and the scaler's, as JSON values that later draws don't change."""
     state: dict[str, Any] = {"python": random.getstate(), "scaler": scaler}
     if numpy := sys.modules.get("numpy"):
         name, keys, *rest = numpy.random.get_state()
@@ -38,6 +38,11 @@ def write(folder: Path, *, scaler: Mapping[str, Any] | None) -> None:
         state["torch"] = _to_hex(torch.get_rng_state())
         if torch.cuda.is_initialized():
             state["cuda"] = [_to_hex(each) for each in torch.cuda.get_rng_state_all()]
+    return state
+
+
+def write(folder: Path, state: Mapping[str, Any]) -> None:
+    """Write what `capture` returned into a checkpoint folder."""
     (folder / FILE).write_text(json.dumps(state), encoding="utf-8")
 
 
@@ -64,7 +69,7 @@ def restore(state: Mapping[str, Any]) -> None:
 
 
 def _to_hex(tensor: Any) -> str:
-    return bytes(tensor.tolist()).hex()
+    return bytes(tensor.numpy()).hex()
 
 
 def _from_hex(text: str) -> Any:

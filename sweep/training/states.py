@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,62 @@ if TYPE_CHECKING:
 TORCH_FILE = "state.pt"
 JSON_FILE = "state.json"
 FOLDER = "state"
+
+
+class Snapshot:
+    """A state as it is now, to be written later.
+
+    Args:
+        state: a mapping of tensors and plain values, or a folder.
+        copied: whether the mapping may change before it is written; its tensors are then copied to the CPU's memory.
+            Those of a GPU are copied by the GPU itself, in the order of its work, which nobody here waits for.
+    """
+
+    def __init__(self, state: Any, *, copied: bool) -> None:
+        self._copies: list[torch.cuda.Event] = []
+        self.state = self._copy(state) if copied and isinstance(state, Mapping) else state
+
+    def write(self, target: Path) -> None:
+        """Write it into a checkpoint folder; see `write`."""
+        for each in self._copies:
+            each.synchronize()
+        write(target, self.state)
+
+    def _copy(self, state: Mapping[str, Any]) -> Mapping[str, Any]:
+        torch = sys.modules.get("torch")
+        if torch is None:
+            return copy.deepcopy(state)
+        tensors = {id(each): each for each in _tensors(state, torch.Tensor)}
+        # What deepcopy finds here it takes as the copy: tensors that it would refuse, and each only once.
+        memo = {key: _to_host(each) for key, each in tensors.items()}
+        for device in {each.device for each in tensors.values() if each.is_cuda}:
+            self._copies.append(torch.cuda.current_stream(device).record_event())
+        return copy.deepcopy(state, memo)
+
+
+def _tensors(value: Any, tensor: type) -> Iterator[Any]:
+    if isinstance(value, tensor):
+        yield value
+    elif isinstance(value, Mapping):
+        for each in value.values():
+            yield from _tensors(each, tensor)
+    elif isinstance(value, list | tuple | set):
+        for each in value:
+            yield from _tensors(each, tensor)
+
+
+def _to_host(tensor: torch.Tensor) -> torch.Tensor:
+    import torch
+
+    if tensor.is_cuda:
+        # Only into pinned memory can a GPU copy while Python goes on.
+        copied = torch.empty_like(tensor, device="cpu", pin_memory=True, requires_grad=False)
+        copied.copy_(tensor.detach(), non_blocking=True)
+    else:
+        copied = tensor.detach().to("cpu", copy=True)
+    if isinstance(tensor, torch.nn.Parameter):
+        return torch.nn.Parameter(copied, tensor.requires_grad)
+    return copied.requires_grad_(tensor.requires_grad)
 
 
 def write(target: Path, state: Mapping[str, Any] | Path | str) -> None:

@@ -69,9 +69,9 @@ class Run:
         (answer,) = [command for command in commands if isinstance(command, core.Answer)]
         return answer.decision
 
-    def end(self, trial, attempt, outcome, error=None):
+    def end(self, trial, attempt, outcome, error=None, cause=None):
         return self.handle(
-            ev.AttemptEnded(time=self.tick(), trial=trial, attempt=attempt, outcome=outcome, error=error)
+            ev.AttemptEnded(time=self.tick(), trial=trial, attempt=attempt, outcome=outcome, error=error, cause=cause)
         )
 
     def ended(self):
@@ -392,3 +392,43 @@ def test_replay_of_a_history_gives_the_same_state():
     again = replay(run.machine.spec, run.history)
     assert again.trials == run.machine.trials
     assert again.asha.recorded() == run.machine.asha.recorded() == {1: 1, 3: 0}
+
+
+@pytest.mark.parametrize("cause", ["gpu_memory", "host_memory"])
+def test_shrink_batch_doubles_the_parts_up_to_its_limit_and_costs_no_retry(cause):
+    run = Run(spec(budget=Budget(trials=1), retries=Retries(max=1, on_oom="shrink_batch")), slots=1)
+    run.begin()
+    splits = []
+    for attempt in range(1, 9):
+        splits.append(run.starts[0].batch_split)
+        trial, number = run.start()
+        assert number == attempt
+        run.end(trial, attempt, "failed", "out of memory", cause)
+    # 64 parts don't fit either: that attempt's one retry, and the end.
+    assert splits == [1, 2, 4, 8, 16, 32, 64, 64]
+    assert run.machine.trials[0].state is TrialState.FAILED
+    assert run.machine.trials[0].failures == 2
+
+
+def test_split_stays_with_the_trial_and_goes_on_from_its_checkpoint():
+    run = Run(spec(budget=Budget(trials=1), retries=Retries(on_oom="shrink_batch")), slots=1)
+    run.begin()
+    trial, attempt = run.start()
+    run.handle(
+        ev.Reported(
+            time=run.tick(), trial=trial, attempt=attempt, metrics={"epoch": 1, "loss": 1.0}, checkpoint="trials/c"
+        )
+    )
+    run.end(trial, attempt, "failed", "out of memory", "gpu_memory")
+    assert (run.starts[0].batch_split, run.starts[0].checkpoint) == (2, "trials/c")
+    trial, attempt = run.start()
+    run.end(trial, attempt, "lost", "its node died")
+    assert run.starts[0].batch_split == 2
+    assert replay(run.machine.spec, run.history).trials[0].batch_split == 2
+
+
+def test_memory_that_runs_out_is_an_ordinary_failure_unless_the_file_says_otherwise():
+    run = Run(spec(budget=Budget(trials=1)), slots=1)
+    run.begin()
+    run.end(*run.start(), "failed", "out of memory", "gpu_memory")
+    assert run.machine.trials[0].state is TrialState.FAILED

@@ -52,7 +52,7 @@ def test_what_is_supported_is_not_mentioned():
         ("resources: {gpu: auto}\n", "resources.gpu: auto is not supported"),
         ("resources: {gpu: 4}\n", "resources.gpu: 4 GPUs for one trial is not supported"),
         ("resources: {gpu_memory: 8GiB}\n", "resources.gpu_memory: is not supported"),
-        ("retries: {on_oom: grow}\n", "retries.on_oom: grow is not supported by this version. Use fail"),
+        ("retries: {on_oom: grow}\n", "retries.on_oom: grow is not supported by this version. Use shrink_batch"),
         ("storage: s3://bucket/x\n", "vit.yaml:5:10: storage: a bucket is not supported by this version."),
         ("promote: {model: m, registry: gs://b}\n", "promote.registry: a bucket is not supported"),
         ("environment: {image: x}\n", "environment.image: is not supported"),

@@ -71,8 +71,66 @@ def child():
     SPOIL["process"] = subprocess.Popen(["sleep", "1000"])
 
 @spoils
-def handler():
-    signal.signal  # only the main thread may set one; a trial's thread can't spoil it
+def place():
+    import locale
+    locale.setlocale(locale.LC_ALL, "C")
+
+@spoils
+def faults():
+    import faulthandler
+    faulthandler.enable()
+
+@spoils
+def attention():
+    import torch
+    torch.backends.cuda.enable_flash_sdp(False)
+    torch.backends.mha.set_fastpath_enabled(False)
+    torch.set_float32_matmul_precision("medium")
+
+@spoils
+def printing():
+    import numpy, torch
+    torch.set_printoptions(precision=1)
+    numpy.set_printoptions(precision=1)
+    numpy.seterr(all="raise")
+
+@spoils
+def modes():
+    import torch
+    torch.set_default_device("meta")
+    torch.set_grad_enabled(False)
+    torch.inference_mode(True).__enter__()
+
+@spoils
+def loop():
+    import asyncio
+    asyncio.set_event_loop(asyncio.new_event_loop())
+
+@spoils
+def levels():
+    import logging
+    logging.getLogger().setLevel(logging.DEBUG)
+    logging.disable(logging.CRITICAL)
+
+@spoils
+def module():
+    import counter
+    counter.count += 1
+
+@spoils
+def cache():
+    import counter
+    counter.cache.extend(bytearray(2**20) for _ in range(64))
+
+@spoils
+def memory():
+    import builtins
+    builtins.spoilt = bytearray(os.urandom(2**20)) * 1200
+
+@spoils
+def files():
+    import builtins
+    builtins.opened = [open(os.devnull) for _ in range(200)]
 
 @spoils
 def failure():
@@ -81,7 +139,8 @@ def failure():
 
 def state():
     """What the next trial would see."""
-    import numpy, torch
+    import asyncio, builtins, counter, faulthandler, locale, logging, numpy, torch
+    asyncio.get_event_loop_policy()
     children = subprocess.run(["ps", "--ppid", str(os.getpid()), "-o", "comm="], capture_output=True, text=True).stdout
     return {
         "environment": os.environ.get("SPOILT"),
@@ -93,6 +152,16 @@ def state():
         "random": [random.random(), float(numpy.random.rand()), float(torch.rand(1))],
         "precision": [str(torch.get_default_dtype()), torch.backends.cudnn.benchmark,
                       torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()],
+        "place": locale.setlocale(locale.LC_ALL),
+        "faults": faulthandler.is_enabled(),
+        "attention": [torch.backends.cuda.flash_sdp_enabled(), torch.backends.mha.get_fastpath_enabled(),
+                      torch.get_float32_matmul_precision()],
+        "printing": [str(torch.tensor(1 / 3)), str(numpy.float64(1) * numpy.array([1 / 3])), numpy.geterr()],
+        "modes": [str(torch.ones(1).device), torch.is_grad_enabled(), torch.is_inference_mode_enabled()],
+        "loop": getattr(asyncio.get_event_loop_policy()._local, "_loop", None) is not None,
+        "levels": [logging.getLogger().level, logging.root.manager.disable],
+        "module": [counter.count, len(counter.cache)],
+        "leaks": [hasattr(builtins, "spoilt"), hasattr(builtins, "opened")],
         "sleepers": children.split().count("sleep"),
         "threads": sum("sleep" in str(getattr(each, "_target", "")) for each in threading.enumerate()),
     }
@@ -155,7 +224,8 @@ def executor(ray_cluster):
     made = []
 
     def build(**options):
-        made.append(WarmExecutor(run_attempt, warm_up, Resources(cpu=1, max_concurrent=1), study="warm", **options))
+        resources = Resources(cpu=1, max_concurrent=1, **options)
+        made.append(WarmExecutor(run_attempt, warm_up, resources, study="warm"))
         made[-1].open()
         return made[-1]
 
@@ -167,6 +237,7 @@ def executor(ray_cluster):
 @pytest.fixture
 def placement(tmp_path):
     (tmp_path / "train.py").write_text(TRAIN)
+    (tmp_path / "counter.py").write_text("count = 0\ncache = []\n")
 
     def build(trial, spoil="nothing", function="train", **config):
         return Placement(
@@ -194,7 +265,7 @@ def test_worker_lives_from_trial_to_trial(executor, placement, tmp_path):
 
 
 def test_fresh_process_for_each_attempt_when_asked_for(executor, placement, tmp_path):
-    executor(fresh=True).run(Script([placement(number) for number in range(2)]))
+    executor(isolation="process").run(Script([placement(number) for number in range(2)]))
     assert seen(tmp_path, 0)["pid"] != seen(tmp_path, 1)["pid"]
 
 
@@ -209,6 +280,17 @@ SPOILERS = [
     "precision",
     "thread",
     "child",
+    "place",
+    "faults",
+    "attention",
+    "printing",
+    "modes",
+    "loop",
+    "levels",
+    "module",
+    "cache",
+    "memory",
+    "files",
     "failure",
 ]
 
@@ -226,8 +308,9 @@ def test_no_trial_reaches_the_next(executor, placement, tmp_path):
     # What can't be put back costs the process.
     pids = [seen(tmp_path, number)["pid"] for number in range(len(order))]
     after = {spoil: pids[place + 1] != pids[place] for place, spoil in enumerate(order[:-1])}
-    assert {spoil for spoil, replaced in after.items() if replaced} >= {"thread", "failure"}
-    assert not after["environment"]
+    assert {spoil for spoil, replaced in after.items() if replaced} >= {"thread", "failure", "memory", "files"}
+    cleaned = ("environment", "faults", "attention", "printing", "modes", "module", "cache")
+    assert not any(after[spoil] for spoil in cleaned)
 
 
 def test_stopped_trial_is_told_at_its_next_report_and_no_other_comes_through(executor, placement):
