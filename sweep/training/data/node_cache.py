@@ -14,12 +14,14 @@ decodes for itself, and says so.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import shutil
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
@@ -125,7 +127,16 @@ def _files(split: str) -> tuple[str, str]:
 
 def _map(file: Path) -> torch.Tensor:
     # Copy on write: who writes into a tensor has pages of his own from then on; with a read-only map he would crash.
-    return torch.from_numpy(np.load(file, mmap_mode="c", allow_pickle=False))
+    try:
+        array = np.load(file, mmap_mode="c", allow_pickle=False)
+    except OSError as error:
+        if error.errno != errno.ENOMEM:
+            raise
+        # Larger than this machine's memory: Linux gives no map that all of it might be written into.
+        array = np.load(file, mmap_mode="r", allow_pickle=False)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(array)
 
 
 def _decode_once(folder: Path, read: Callable[[], Recipe]) -> ImageData:
