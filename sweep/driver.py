@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -39,7 +40,7 @@ class Watcher(Protocol):
 class Driver:
     """The study's side of the table; see `sweep.core.protocols.Director`.
 
-    Every event goes to the log, and is on the disk, before anyone acts on it.
+    Every event goes to the log before anyone is told of it, and is on the disk before anyone acts on it.
 
     Args:
         study: its state, replayed or new.
@@ -78,6 +79,8 @@ class Driver:
         self._placements: deque[Placement] = deque()
         self._at_work: set[tuple[int, int]] = set()
         self._kept: list[Trial] = []
+        self._batching = False
+        self._untidy: dict[int, Trial] = {}
         self._stop_reason: str | None = None
         self._finished = False
         self._last_seen = 0.0
@@ -110,6 +113,16 @@ class Driver:
             self._handle(ev.RunEnded(time=self._clock(), reason=reason, complete=False))
 
     # Director
+
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """Wait for the disk once for all that is told inside; answers are acted on afterwards."""
+        self._batching = True
+        try:
+            yield
+        finally:
+            self._batching = False
+        self._commit()
 
     @property
     def finished(self) -> bool:
@@ -153,7 +166,6 @@ class Driver:
         decision = self._handle(event)
         if decision is None:
             raise AssertionError(f"no answer to {event}")
-        self._thin_out(self.study.trials[placement.trial])
         return decision
 
     def ended(
@@ -220,9 +232,21 @@ class Driver:
             for watcher in self._watchers:
                 for seen in (event, *decided):
                     watcher.event(self.study, seen)
-            if isinstance(event, ev.AttemptEnded):
-                self._settle(self.study.trials[event.trial])
+            if isinstance(event, ev.Reported | ev.AttemptEnded):
+                self._untidy[event.trial] = self.study.trials[event.trial]
+        if not self._batching:
+            self._commit()
         return answer
+
+    def _commit(self) -> None:
+        """Wait for the disk; only then may checkpoints go for which there is a better one."""
+        self._log.sync()
+        for trial in self._untidy.values():
+            if trial.state.final:
+                self._settle(trial)
+            else:
+                self._thin_out(trial)
+        self._untidy.clear()
 
     @staticmethod
     def _decided(now: float, answer: core.Answer) -> ev.Decided:
@@ -281,6 +305,7 @@ class Driver:
             env=spec.environment.env,
             working_dir=str(self._working_dir),
             label=label(self.study.spec, trial.config),
+            judged=self.study.judged(trial.number),
             batch_split=command.batch_split,
         )
 

@@ -251,6 +251,7 @@ def _promote(paths: StudyPaths, options: Options) -> None:
         # Killed in the middle, it is done again from the start: the registry makes no version twice.
         lines = promote_study(stored, log)
         log.append(encode(PromotionsDone(time=time.time(), lines=lines)))
+        log.sync()
     finally:
         log.close()
     for line in lines:

@@ -117,6 +117,7 @@ def _promote(
             time=time.time(), trial=number, model=model, version=version.number, alias=alias, path=str(version.path)
         )
         log.append(encode(promoted))
+        log.sync()
     pointed = f", alias {alias}" if alias else ""
     why = f" ({verdict.reason})" if verdict else ""
     return f"trial {number} ({metric.name} {value:.6g}) is {model} v{version.number}{pointed}{why}: {version.path}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -53,6 +54,7 @@ class Placement:
         label: the parameters that vary, for people: "lr=0.0003 width=64".
         batch_split: into how many parts a batch is to be computed, one after the other, so that it fits into memory;
             the sum of their gradients is the batch's.
+        judged: fidelities at which the scheduler may end the trial, beside max_t; None for any.
     """
 
     study: str
@@ -73,6 +75,14 @@ class Placement:
     device: str = "auto"
     label: str = ""
     batch_split: int = 1
+    judged: tuple[int, ...] | None = None
+
+    def awaited(self, before: int, t: int) -> bool:
+        """Whether the decision on a report at fidelity `t` is waited for, the one before having been at `before`.
+
+        Training goes past the others: nothing can be decided on them but that the whole study ends.
+        """
+        return self.judged is None or t >= self.max_t or any(before < rung <= t for rung in self.judged)
 
 
 class Channel(Protocol):
@@ -126,6 +136,13 @@ class Director(Protocol):
     @property
     def finished(self) -> bool:
         """Nothing runs and nothing more will be placed."""
+        ...
+
+    def batch(self) -> AbstractContextManager[None]:
+        """A region in which events are told together: they are on the disk when it ends.
+
+        Without one, each is when its call returns. An answer given inside is acted on after it.
+        """
         ...
 
     def next_placement(self) -> Placement | None:

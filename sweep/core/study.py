@@ -14,7 +14,7 @@ from typing import Literal
 
 from sweep.core import events as ev
 from sweep.core.protocols import Decision
-from sweep.core.schedulers.asha import Asha, draw_bracket
+from sweep.core.schedulers.asha import Asha, draw_bracket, ladder
 from sweep.core.spec import StudySpec
 from sweep.core.trial import ENDS, Attempt, IllegalTransitionError, Report, Trial, TrialState
 
@@ -152,6 +152,17 @@ class StudyMachine:
     def running(self) -> list[Trial]:
         """Trials with an attempt at work, by number."""
         return list(self._running.values())
+
+    def judged(self, trial: int) -> tuple[int, ...] | None:
+        """The fidelities below max_t at which a trial's report can end it; None for any.
+
+        The study's own end comes at any time, and isn't among them.
+        """
+        if self.metric.target is not None:
+            return None
+        if self.spec.scheduler.type == "none":
+            return ()
+        return tuple(ladder(self.spec.scheduler, self._trial(trial).bracket))
 
     # Events
 

@@ -48,6 +48,7 @@ class _Work:
     deadline: float | None = None
     last_report: float = field(default_factory=time.monotonic)
     longest_s: float = 0.0
+    t: int = 0
 
 
 class WarmExecutor:
@@ -81,6 +82,7 @@ class WarmExecutor:
         self._capacity = Capacity(slots=1)
         self._idle: list[Any] = []
         self._work: dict[Any, _Work] = {}
+        self._decided: list[tuple[_Work, Decision]] = []
 
     def open(self) -> Capacity:
         """Connect to Ray, or start one on this machine, and let the workers start.
@@ -125,17 +127,26 @@ class WarmExecutor:
         )
 
     def _listen(self, director: Director) -> None:
-        """Take in what has come, or wait a little for it."""
+        """Take in what has come, or wait a little for it; decisions go out when all of it is on the disk."""
         if not self._work:
             return
-        ready, _ = ray.wait(list(self._work), num_returns=1, timeout=TICK_S, fetch_local=True)
-        for stream in ready:
-            work = self._work[stream]
-            try:
-                message: Message = ray.get(next(stream))
-            except (ray.exceptions.RayError, StopIteration) as error:
-                self._lost(director, work, error)
-            else:
+        ready, others = ray.wait(list(self._work), num_returns=1, timeout=TICK_S, fetch_local=True)
+        if ready and others:
+            ready += ray.wait(others, num_returns=len(others), timeout=0, fetch_local=True)[0]
+        with director.batch():
+            for stream in ready:
+                self._hear(director, self._work[stream])
+        for work, decision in self._decided:
+            work.worker.decide.remote(work.placement.trial, work.placement.attempt, decision)
+        self._decided.clear()
+
+    def _hear(self, director: Director, work: _Work) -> None:
+        try:
+            messages: list[Message] = ray.get(next(work.stream))
+        except (ray.exceptions.RayError, StopIteration) as error:
+            self._lost(director, work, error)
+        else:
+            for message in messages:
                 self._take(director, work, message)
 
     def _take(self, director: Director, work: _Work, message: Message) -> None:
@@ -152,8 +163,11 @@ class WarmExecutor:
     def _report(self, director: Director, work: _Work, message: Message) -> None:
         now = time.monotonic()
         work.longest_s, work.last_report = max(work.longest_s, now - work.last_report), now
-        decision = director.reported(work.placement, message.metrics, message.checkpoint)
-        work.worker.decide.remote(work.placement.trial, work.placement.attempt, decision)
+        placement = work.placement
+        decision = director.reported(placement, message.metrics, message.checkpoint)
+        before, work.t = work.t, int(message.metrics[placement.time_attr])
+        if decision.action != "advance" or placement.awaited(before, work.t):
+            self._decided.append((work, decision))
         if decision.action != "advance":
             work.decision = decision
             work.deadline = now + max(STUCK_S, FACTOR * work.longest_s)

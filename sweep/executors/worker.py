@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import queue
@@ -16,14 +17,18 @@ from sweep.core.protocols import Decision, Placement, RunAttempt
 from sweep.executors.messages import Message, failure
 from sweep.executors.traces import Traces, Usage
 
+MOST_WAITING = 256
+"""Messages of an attempt that wait for the driver."""
+
 _GO_ON = Decision("advance", "no decision to the contrary has come")
 
 
 class Worker:
     """The actor: one attempt at a time, its words streamed to the driver.
 
-    A report doesn't wait for its decision: training goes on at once, and the decision on one report is given at the
-    next, for which it is waited. So a stopped trial does one step too many at most, and which one depends on no timing.
+    A report doesn't wait for its decision: training goes on at once. The decision on a report at a rung is given at the
+    next report, which waits for it: a stopped trial does one step too many, and which one depends on no timing. Between
+    rungs nobody waits; that the whole study ends is heard at the next report after the word has come.
     """
 
     def __init__(self, run_attempt: RunAttempt, warm_up: Callable[[], None], *, gpu: float) -> None:
@@ -37,18 +42,18 @@ class Worker:
         self._run_attempt = run_attempt
         self._channel: Pipe | None = None
 
-    def attempt(self, placement: Placement) -> Iterator[Message]:
-        """Run an attempt; the generator's items are its messages, an end the last."""
+    def attempt(self, placement: Placement) -> Iterator[list[Message]]:
+        """Run an attempt; the generator's items are its messages, in lists as they came; an end is the last."""
         gpus = ray.get_gpu_ids()
         device = "cuda:" + ",".join(map(str, gpus)) if gpus else "cpu"
-        yield Message("hello", node=socket.gethostname(), device=device)
         channel = self._channel = Pipe(placement)
+        channel.messages.put(Message("hello", node=socket.gethostname(), device=device))
         thread = threading.Thread(target=self._train, args=(placement, channel), name="training", daemon=True)
         thread.start()
-        while (message := channel.messages.get()).kind != "end":
-            yield message
+        while (messages := channel.take())[-1].kind != "end":
+            yield messages
         thread.join()
-        yield message
+        yield messages
 
     def decide(self, trial: int, attempt: int, decision: Decision) -> None:
         """Take the decision on the oldest report that has none; called beside `attempt`."""
@@ -84,11 +89,12 @@ class Pipe:
 
     def __init__(self, placement: Placement) -> None:
         self.key = (placement.trial, placement.attempt)
-        self.messages: queue.Queue[Message] = queue.Queue()
+        # Bounded: a function that reports more than the driver can take waits here.
+        self.messages: queue.Queue[Message] = queue.Queue(MOST_WAITING)
         self.decisions: queue.Queue[Decision] = queue.Queue()
-        self._time_attr = placement.time_attr
-        self._max_t = placement.max_t
-        self._reported = False
+        self._placement = placement
+        self._t = 0
+        self._owed = False
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._writing: Future[None] | None = None
 
@@ -112,28 +118,42 @@ class Pipe:
                 writing.result()
         except BaseException:
             # It was never sent: no decision on it will come.
-            self._reported = False
+            self._owed = False
             raise
 
     def close(self) -> None:
         """End the writer's thread, when it has written."""
         self._writer.shutdown()
 
+    def take(self) -> list[Message]:
+        """All messages that there are; waits for the first."""
+        messages = [self.messages.get()]
+        with contextlib.suppress(queue.Empty):
+            while True:
+                messages.append(self.messages.get_nowait())
+        return messages
+
     def _next(self, metrics: Mapping[str, float], deliver: Callable[[], None]) -> Decision:
-        if self._reported:
-            earlier = self._answer()
-            if earlier.action != "advance":
-                return earlier
-        self._reported = True
+        self.settle()
+        earlier = self._earlier()
+        if earlier.action != "advance":
+            return earlier
+        t = int(metrics[self._placement.time_attr])
+        self._owed, self._t = self._placement.awaited(self._t, t), t
         deliver()
-        if metrics[self._time_attr] >= self._max_t:
+        if t >= self._placement.max_t:
             # Nothing comes after it, so it is worth waiting for.
-            return self._answer()
+            self.settle()
+            return self._earlier()
         return _GO_ON
 
-    def _answer(self) -> Decision:
-        self.settle()
-        return self.decisions.get()
+    def _earlier(self) -> Decision:
+        """The decision on the report before, if there is one or one is owed."""
+        owed, self._owed = self._owed, False
+        try:
+            return self.decisions.get(block=owed)
+        except queue.Empty:
+            return _GO_ON
 
     def _send(self, metrics: Mapping[str, float], checkpoint: str | None) -> None:
         self.messages.put(Message("report", metrics=dict(metrics), checkpoint=checkpoint))

@@ -17,7 +17,9 @@ PROBE_BYTES = 65536
 
 
 class EventLog:
-    """Appends events to a file; each is on the disk when `append` returns.
+    """Appends events to a file.
+
+    What was appended survives the death of this process; what was synced survives the machine's.
 
     Raises:
         StudyError: the file can't be opened for writing.
@@ -25,6 +27,7 @@ class EventLog:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._unsynced = False
         try:
             _drop_torn_tail(path)
             # Unbuffered: what a full disk refused must not come again when the file is closed.
@@ -33,18 +36,32 @@ class EventLog:
             raise StudyError(f"{path}: can't be written ({error.strerror}).") from error
 
     def append(self, *lines: bytes) -> None:
-        """Write encoded events and wait until the disk has them; one wait for all of them.
+        """Write encoded events.
 
         Raises:
             StorageError: the disk refused; the last line may be torn, which the next reader drops.
         """
         data = memoryview(b"".join(lines))
+        self._unsynced = True
         try:
             while data:
                 data = data[self._file.write(data) :]
+        except OSError as error:
+            raise StorageError(_refused(self._path.parent, error)) from error
+
+    def sync(self) -> None:
+        """Wait until the disk has all that was appended: once for many events, for it takes milliseconds.
+
+        Raises:
+            StorageError: the disk refused.
+        """
+        if not self._unsynced:
+            return
+        try:
             os.fsync(self._file.fileno())
         except OSError as error:
             raise StorageError(_refused(self._path.parent, error)) from error
+        self._unsynced = False
 
     def close(self) -> None:
         """Close the file."""

@@ -56,6 +56,7 @@ def create(storage: Path, spec: StudySpec, *, base_dir: Path, now: float, versio
         beside.spec.write_text(resolved_yaml(spec), encoding="utf-8")
         log = events.EventLog(beside.events)
         log.append(events.encode(created))
+        log.sync()
         log.close()
         publish_folder(beside.root, paths.root)
     except FileExistsError as error:

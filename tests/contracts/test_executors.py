@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,9 @@ class ScriptedDirector:
         if self.end_after is not None and self.over >= self.end_after:
             return not self.at_work
         return not self.waiting and not self.at_work and self.over > 0
+
+    def batch(self):
+        return nullcontext()
 
     def next_placement(self):
         if not self.waiting or (self.end_after is not None and self.over >= self.end_after):

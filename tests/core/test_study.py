@@ -432,3 +432,18 @@ def test_memory_that_runs_out_is_an_ordinary_failure_unless_the_file_says_otherw
     run.begin()
     run.end(*run.start(), "failed", "out of memory", "gpu_memory")
     assert run.machine.trials[0].state is TrialState.FAILED
+
+
+@pytest.mark.parametrize(
+    ("changes", "judged"),
+    [
+        ({"scheduler": Scheduler(type="asha", max_t=27, grace_period=3, reduction_factor=3)}, (3, 9)),
+        ({"scheduler": Scheduler(type="none", max_t=27)}, ()),
+        ({"metric": Metric(name="loss", goal="minimize", target=0.1)}, None),
+    ],
+    ids=["asha", "none", "a target"],
+)
+def test_study_says_where_a_trial_can_be_judged(changes, judged):
+    run = Run(spec(**changes))
+    run.begin()
+    assert run.machine.judged(0) == judged

@@ -1,6 +1,7 @@
 """What the Tune executor owes beyond the contract: names in the dashboard, shares, and a Ray that isn't its own."""
 
 import time
+from contextlib import nullcontext
 
 import pytest
 
@@ -63,6 +64,9 @@ class One:
     @property
     def finished(self):
         return self.over
+
+    def batch(self):
+        return nullcontext()
 
     def next_placement(self):
         return self.waiting.pop() if self.waiting else None

@@ -2,6 +2,7 @@
 
 import json
 import time
+from contextlib import nullcontext
 
 import pytest
 
@@ -195,6 +196,9 @@ class Script:
     @property
     def finished(self):
         return not self.waiting and not self.busy
+
+    def batch(self):
+        return nullcontext()
 
     def next_placement(self):
         if self.busy or not self.waiting:
