@@ -272,7 +272,7 @@ def test_closed_streams_hurt_neither_the_driver_nor_the_next_attempt(make, place
     executor, _ = make(Resources(cpu=1, max_concurrent=1))
     director = ScriptedDirector([placement(0, "close_stdout"), placement(1, n=1)])
     executor.run(director)
-    assert [call[2] for call in director.calls if call[0] == "ended"] == ["returned", "returned"]
+    assert [call[2] for call in director.calls if call[0] == "ended"] == ["returned", "returned"], director.errors
     assert not sys.stdout.closed
     assert not sys.stderr.closed
     assert "said to a closed stream" in TrialPaths(Path(placement(0).trial_dir)).attempt_log(1).read_text()

@@ -1,0 +1,1 @@
+"""The same searches, written as the documentation of other tools has it."""
