@@ -78,7 +78,7 @@ def main() -> None:
         return
     print(f"{options.algorithm}, ASHA, at most {options.reports} reports a trial, executor inline")
     print(
-        f"{'trials':>7} {'ms a trial':>11} {'of them CPU':>12} {'memory, MB':>11} {'status, s':>10} {'files a trial':>14}"
+        f"{'trials':>7} {'ms a trial':>11} {'of them CPU':>12} {'memory, MB':>11} {'status, s':>10} {'files each':>11}"
     )
     rows = []
     for trials in options.trials:
@@ -89,14 +89,12 @@ def main() -> None:
         rows.append(row)
         print(
             f"{trials:7} {row['wall_ms']:11.2f} {row['cpu_ms']:12.2f} {row['memory_mb']:11.0f} {row['status_s']:10.2f} "
-            f"{row['files']:14.1f}",
+            f"{row['files']:11.1f}",
             flush=True,
         )
     if len(rows) > 1:
-        first, last = rows[0], rows[-1]
-        print(
-            f"last to first: {last['wall_ms'] / first['wall_ms']:.2f} of the time, {last['cpu_ms'] / first['cpu_ms']:.2f} of the CPU"
-        )
+        times, work = (rows[-1][key] / rows[0][key] for key in ("wall_ms", "cpu_ms"))
+        print(f"last to first: {times:.2f} of the time, {work:.2f} of the CPU")
 
 
 if __name__ == "__main__":

@@ -114,9 +114,7 @@ def main() -> None:
     if options.side:
         print(json.dumps(one(options.side, options)))
         return
-    print(
-        f"{options.trials} trials, at most {options.epochs} epochs, vit_tiny on digits, {os.cpu_count()} slots of a core"
-    )
+    print(f"{options.trials} trials, at most {options.epochs} epochs, vit_tiny on digits, {os.cpu_count()} slots")
     print(f"{'':14} {'seed':>4} {'seconds':>8} {'best val_loss':>14} {'busy share':>11}")
     found: dict[str, list[dict[str, Any]]] = {side: [] for side in SIDES}
     for seed in range(options.seeds):

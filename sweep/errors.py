@@ -13,6 +13,7 @@
         ├── StorageError           the study's folder takes no more files
         ├── TrainingError          a trial's own failure
         │   ├── NonFiniteLossError the loss became NaN or infinite
+        │   ├── FusionError        a batch of fused trials failed as a whole
         │   └── MemoryShareError   the GPU or the machine ran out of memory
         ├── CheckpointError        a checkpoint is missing, torn or damaged
         └── VerificationError      a registry version's bytes differ from its manifest
@@ -79,6 +80,10 @@ class TrainingError(WorkError):
 
 class NonFiniteLossError(TrainingError):
     """The loss became NaN or infinite."""
+
+
+class FusionError(TrainingError):
+    """A batch of fused trials failed, so all its trials did."""
 
 
 class MemoryShareError(TrainingError):

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,7 @@ from sweep.store.events import EventLog, encode
 from sweep.store.paths import StudyPaths, study_paths
 from sweep.store.study_folder import StoredStudy
 from sweep.training.entrypoints import check as check_entrypoint
+from sweep.training.fused import keys
 from sweep.watch.text import counted
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def launch(
         return resume(paths, options=options)
     executor = _executor(spec, paths, options)
     try:
-        capacity = executor.open()
+        capacity = _open(executor, spec)
         study_folder.create(storage, spec, base_dir=base_dir, now=time.time(), version=sweep.__version__)
         with study_folder.held(paths):
             return _run(paths, executor, capacity, entrypoint, options)
@@ -146,13 +147,14 @@ def resume(paths: StudyPaths, *, options: Options | None = None) -> StoredStudy:
         options.say(f"{stored.spec.name}: going on after {counted(len(stored.machine.trials), 'trial')}.")
         executor = _executor(stored.spec, paths, options)
         try:
-            return _run(paths, executor, executor.open(), entrypoint, options)
+            return _run(paths, executor, _open(executor, stored.spec), entrypoint, options)
         finally:
             executor.close()
 
 
 def _executor(spec: StudySpec, paths: StudyPaths, options: Options) -> Executor:
     from sweep.training.attempt import run_attempt, warm_up
+    from sweep.training.fused.attempt import fusing, run_alone
 
     match options.executor:
         case "inline":
@@ -162,7 +164,15 @@ def _executor(spec: StudySpec, paths: StudyPaths, options: Options) -> Executor:
         case "ray":
             from sweep.executors.warm_executor import WarmExecutor
 
-            return WarmExecutor(run_attempt, warm_up, spec.resources, study=spec.name, ray_options=options.ray)
+            together = fusing(spec)
+            return WarmExecutor(
+                run_alone if together else run_attempt,
+                warm_up,
+                spec.resources,
+                study=spec.name,
+                ray_options=options.ray,
+                fusing=together,
+            )
         case "tune":
             from sweep.executors.tune_executor import TuneExecutor
 
@@ -171,6 +181,12 @@ def _executor(spec: StudySpec, paths: StudyPaths, options: Options) -> Executor:
             )
         case other:
             raise InputError(f"executor: {other!r} is unknown. Use one of {', '.join(EXECUTORS)}.")
+
+
+def _open(executor: Executor, spec: StudySpec) -> Capacity:
+    """Take hold of the machines; the notes say what becomes of `resources.fuse` too."""
+    capacity = executor.open()
+    return replace(capacity, notes=(*capacity.notes, *keys.notes(spec, executor.name)))
 
 
 def _run(paths: StudyPaths, executor: Executor, capacity: Capacity, entrypoint: str, options: Options) -> StoredStudy:

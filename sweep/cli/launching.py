@@ -167,13 +167,16 @@ def _load(path: Path, overrides: list[str] | None, *, name: str | None = None, t
 def _plan(spec: StudySpec, executor: str = "ray") -> View:
     """The plan on this machine; a cluster may offer more slots."""
     from sweep.core import plan
-    from sweep.core.capacity import grant
+    from sweep.core.capacity import at_once, grant
     from sweep.executors.machine import this_machine
+    from sweep.training.fused import keys
     from sweep.watch.plan import plan_view
 
     granted = grant(spec.resources, [this_machine()])
     slots = 1 if executor == "inline" else granted.slots
-    return plan_view(spec, plan.make(spec, slots=slots, gpu=granted.gpu), granted.notes)
+    lanes = spec.resources.fuse if executor == "ray" and keys.can_fuse(spec) else 1
+    made = plan.make(spec, slots=at_once(spec.resources, slots, lanes), gpu=granted.gpu)
+    return plan_view(spec, made, (*granted.notes, *keys.notes(spec, executor)))
 
 
 def _print_plan(spec: StudySpec, executor: str = "ray") -> None:

@@ -71,6 +71,11 @@ def grant(resources: Resources, nodes: Sequence[Node]) -> Grant:
     return Grant(min(slots, resources.max_concurrent or slots), share, cpu, notes)
 
 
+def at_once(resources: Resources, slots: int, lanes: int) -> int:
+    """Trials at once on so many slots, when a slot's process trains up to this many together."""
+    return min(slots * lanes, resources.max_concurrent or slots * lanes)
+
+
 def _cores(count: float) -> str:
     return f"{count:g} core{'s' * (count != 1)}"
 

@@ -130,6 +130,21 @@ It is importable by name, so that a worker process can be sent to it.
 """
 
 
+@dataclass(frozen=True)
+class Fusing:
+    """How attempts train together in one process, each in a thread of its own.
+
+    Attributes:
+        lanes: how many at most.
+        key: equal for placements that can train together; None for one that must have a process for itself.
+        run_attempt: for those that have a key; importable by name, as every `RunAttempt`.
+    """
+
+    lanes: int
+    key: Callable[[Placement], str | None]
+    run_attempt: RunAttempt
+
+
 class Director(Protocol):
     """What an executor asks and tells: the study's side of the table. Called from one thread."""
 

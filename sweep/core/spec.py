@@ -181,6 +181,8 @@ class Resources(Section):
     """Trials at once, at most."""
     isolation: Literal["worker", "process"] = "worker"
     """worker: processes stay from attempt to attempt; process: a new one for each attempt."""
+    fuse: int = Field(default=1, ge=1, le=1024)
+    """Trials that may train as one batch of models in one process, when they differ only in numbers."""
 
 
 class Retries(Section):

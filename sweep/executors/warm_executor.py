@@ -1,8 +1,9 @@
 """Runs attempts on Ray in processes that stay warm from trial to trial: a trial starts in milliseconds.
 
 Each worker is an actor with a trial's share. An attempt is one call of it, named after study, trial and parameters, so
-it is a row of the Ray dashboard's task table; the call streams the attempt's reports. Ray Tune isn't involved: its
-controller starts a process for each trial, or handles one event a turn where it reuses them.
+it is a row of the Ray dashboard's task table; the call streams the attempt's reports. Fused attempts are calls of the
+same worker at the same time, as many as it has lanes. Ray Tune isn't involved: its controller starts a process for each
+trial, or handles one event a turn where it reuses them.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import ray
 
-from sweep.core.protocols import Capacity, Decision, Director, Placement, RunAttempt
+from sweep.core.capacity import at_once
+from sweep.core.protocols import Capacity, Decision, Director, Fusing, Placement, RunAttempt
 from sweep.core.spec import Resources
 from sweep.executors.cluster import Cluster, quiet
 from sweep.executors.deaths import death
@@ -35,12 +37,29 @@ STARTED_AT_ONCE = 16
 """Workers started before there is a trial for each."""
 
 
+@dataclass(eq=False)
+class _Host:
+    """A worker, and what it does.
+
+    Attributes:
+        worker: the actor.
+        key: what its lanes have in common; None for one that is idle, or has an attempt that isn't fused.
+        attempts: how many it runs.
+        fit: whether it can take another.
+    """
+
+    worker: Any
+    key: str | None = None
+    attempts: int = 0
+    fit: bool = True
+
+
 @dataclass
 class _Work:
     """An attempt on a worker."""
 
     placement: Placement
-    worker: Any
+    host: _Host
     stream: Any
     started: bool = False
     oom_kills: int | None = None
@@ -60,6 +79,7 @@ class WarmExecutor:
         resources: of the search file; its `isolation` says whether processes stay.
         study: its name.
         ray_options: for `ray.init`; see `Cluster`.
+        fusing: which attempts train together, and how; none where processes don't stay.
     """
 
     name = "ray"
@@ -72,6 +92,7 @@ class WarmExecutor:
         *,
         study: str,
         ray_options: Mapping[str, Any] | None = None,
+        fusing: Fusing | None = None,
     ) -> None:
         self._run_attempt = run_attempt
         self._warm_up = warm_up
@@ -79,8 +100,11 @@ class WarmExecutor:
         self._study = study
         self._cluster = Cluster(ray_options or {})
         self._fresh = resources.isolation == "process"
+        self._fusing = None if self._fresh else fusing
         self._capacity = Capacity(slots=1)
-        self._idle: list[Any] = []
+        self._workers = 1
+        self._hosts: list[_Host] = []
+        self._waiting: list[tuple[Placement, str | None]] = []
         self._work: dict[Any, _Work] = {}
         self._decided: list[tuple[_Work, Decision]] = []
 
@@ -91,10 +115,16 @@ class WarmExecutor:
             InputError: there is no such cluster, or it doesn't let us in.
             ResourceError: no node can hold a trial.
         """
-        self._capacity = self._cluster.open(self._resources)
+        capacity = self._cluster.open(self._resources)
+        self._workers = capacity.slots
+        self._capacity = replace(capacity, slots=at_once(self._resources, capacity.slots, self._lanes))
         # They import torch while the study is made; more come when there is work for them.
-        self._idle = [self._new_worker() for _ in range(min(self._capacity.slots, STARTED_AT_ONCE))]
+        self._hosts = [_Host(self._new_worker()) for _ in range(min(self._workers, STARTED_AT_ONCE))]
         return self._capacity
+
+    @property
+    def _lanes(self) -> int:
+        return self._fusing.lanes if self._fusing else 1
 
     def run(self, director: Director) -> None:
         """Place attempts until the director has finished."""
@@ -106,24 +136,68 @@ class WarmExecutor:
                 director.tick()
 
     def _place(self, director: Director) -> None:
-        while len(self._work) < self._capacity.slots:
+        while len(self._work) + len(self._waiting) < self._capacity.slots:
             placement = director.next_placement()
             if placement is None:
-                return
-            worker = self._idle.pop() if self._idle else self._new_worker()
-            name = f"{placement.study} #{placement.trial} {placement.label} attempt {placement.attempt}"
-            stream = worker.attempt.options(name=name).remote(placement)
-            self._work[stream] = _Work(placement, worker, stream)
+                break
+            self._waiting.append((placement, self._fusing.key(placement) if self._fusing else None))
+        # One that fits nowhere at the moment doesn't hold up those behind it.
+        self._waiting = [each for each in self._waiting if not self._started(*each)]
+
+    def _started(self, placement: Placement, key: str | None) -> bool:
+        """Start an attempt, if there is a worker for it."""
+        host = self._host(key)
+        if host is None:
+            return False
+        host.key, host.attempts = key, host.attempts + 1
+        name = f"{placement.study} #{placement.trial} {placement.label} attempt {placement.attempt}"
+        stream = host.worker.attempt.options(name=name).remote(placement, fused=key is not None)
+        self._work[stream] = _Work(placement, host, stream)
+        return True
+
+    def _host(self, key: str | None) -> _Host | None:
+        """Where an attempt can run: in a free lane beside others of its key, or on an idle or a new worker."""
+        if key is not None:
+            for host in self._hosts:
+                if host.key == key and host.fit and host.attempts < self._lanes:
+                    return host
+        for host in reversed(self._hosts):
+            if not host.attempts:
+                return host
+        if len(self._hosts) < self._workers:
+            self._hosts.append(_Host(self._new_worker()))
+            return self._hosts[-1]
+        return None
+
+    def _left(self, host: _Host, *, fit: bool) -> None:
+        """An attempt of a worker is over; one that isn't fit any more goes when its last one is."""
+        host.attempts -= 1
+        host.fit &= fit
+        if host.attempts:
+            return
+        host.key = None
+        if not host.fit:
+            self._drop(host)
+
+    def _drop(self, host: _Host) -> None:
+        host.fit = False
+        ray.kill(host.worker)
+        if host in self._hosts:
+            self._hosts.remove(host)
 
     def _new_worker(self) -> Any:
         options = {
             "num_cpus": self._capacity.cpu,
             "num_gpus": self._capacity.gpu,
             "concurrency_groups": {"control": 1},
+            "max_concurrency": self._lanes,
             "max_restarts": 0,
         }
         return ray.remote(**options)(_named(self._study)).remote(
-            self._run_attempt, self._warm_up, gpu=self._capacity.gpu
+            self._run_attempt,
+            self._warm_up,
+            gpu=self._capacity.gpu,
+            run_fused=self._fusing.run_attempt if self._fusing else None,
         )
 
     def _listen(self, director: Director) -> None:
@@ -137,7 +211,7 @@ class WarmExecutor:
             for stream in ready:
                 self._hear(director, self._work[stream])
         for work, decision in self._decided:
-            work.worker.decide.remote(work.placement.trial, work.placement.attempt, decision)
+            work.host.worker.decide.remote(work.placement.trial, work.placement.attempt, decision)
         self._decided.clear()
 
     def _hear(self, director: Director, work: _Work) -> None:
@@ -174,17 +248,15 @@ class WarmExecutor:
 
     def _over(self, director: Director, work: _Work, message: Message) -> None:
         del self._work[work.stream]
-        if message.fit and not self._fresh:
-            self._idle.append(work.worker)
-        else:
-            ray.kill(work.worker)
+        self._left(work.host, fit=message.fit and not self._fresh)
         outcome = work.decision.outcome if work.decision else message.outcome
         director.ended(work.placement, outcome or "failed", message.error, message.cause)
 
     def _lost(self, director: Director, work: _Work, error: BaseException) -> None:
         """The worker's process is gone, or the call broke off."""
         del self._work[work.stream]
-        ray.kill(work.worker)
+        # The others in its lanes hear of it from Ray, and are lost too.
+        self._drop(work.host)
         if not work.started:
             director.started(work.placement, node="", device="")
         if work.decision is not None and work.decision.outcome is not None:
@@ -206,9 +278,10 @@ class WarmExecutor:
     def close(self) -> None:
         """Let the workers go, and shut down the Ray that we started."""
         if ray.is_initialized():
-            for worker in [*self._idle, *(work.worker for work in self._work.values())]:
-                ray.kill(worker)
-        self._idle.clear()
+            for host in self._hosts:
+                ray.kill(host.worker)
+        self._hosts.clear()
+        self._waiting.clear()
         self._work.clear()
         self._cluster.close()
 

@@ -10,10 +10,12 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 
 import ray
 
 from sweep.core.protocols import Decision, Placement, RunAttempt
+from sweep.errors import FusionError, MemoryShareError, TrainingError
 from sweep.executors.messages import Message, failure
 from sweep.executors.traces import Traces, Usage
 
@@ -24,14 +26,16 @@ _GO_ON = Decision("advance", "no decision to the contrary has come")
 
 
 class Worker:
-    """The actor: one attempt at a time, its words streamed to the driver.
+    """The actor: one attempt at a time, or several that train together; their words are streamed to the driver.
 
     A report doesn't wait for its decision: training goes on at once. The decision on a report at a rung is given at the
     next report, which waits for it: a stopped trial does one step too many, and which one depends on no timing. Between
     rungs nobody waits; that the whole study ends is heard at the next report after the word has come.
     """
 
-    def __init__(self, run_attempt: RunAttempt, warm_up: Callable[[], None], *, gpu: float) -> None:
+    def __init__(
+        self, run_attempt: RunAttempt, warm_up: Callable[[], None], *, gpu: float, run_fused: RunAttempt | None = None
+    ) -> None:
         if not gpu:
             # Ray 2.60 leaves all GPUs visible to an actor that asked for none.
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
@@ -40,31 +44,39 @@ class Worker:
         gc.freeze()
         self._new = Usage.now()
         self._run_attempt = run_attempt
-        self._channel: Pipe | None = None
+        self._run_fused = run_fused
+        self._channels: dict[tuple[int, int], Pipe] = {}
 
-    def attempt(self, placement: Placement) -> Iterator[list[Message]]:
-        """Run an attempt; the generator's items are its messages, in lists as they came; an end is the last."""
+    def attempt(self, placement: Placement, *, fused: bool = False) -> Iterator[list[Message]]:
+        """Run an attempt; the generator's items are its messages, in lists as they came; an end is the last.
+
+        Args:
+            placement: what to run.
+            fused: beside others that are fused too; an attempt that isn't has the process for itself.
+        """
         gpus = ray.get_gpu_ids()
         device = "cuda:" + ",".join(map(str, gpus)) if gpus else "cpu"
-        channel = self._channel = Pipe(placement)
+        channel = self._channels[placement.trial, placement.attempt] = Pipe(placement)
         channel.messages.put(Message("hello", node=socket.gethostname(), device=device))
-        thread = threading.Thread(target=self._train, args=(placement, channel), name="training", daemon=True)
+        run = self._fused if fused else self._attempted
+        thread = threading.Thread(target=self._train, args=(run, placement, channel), name="training", daemon=True)
         thread.start()
         while (messages := channel.take())[-1].kind != "end":
             yield messages
         thread.join()
+        del self._channels[placement.trial, placement.attempt]
         yield messages
 
     def decide(self, trial: int, attempt: int, decision: Decision) -> None:
         """Take the decision on the oldest report that has none; called beside `attempt`."""
-        channel = self._channel
-        if channel is not None and channel.key == (trial, attempt):
+        channel = self._channels.get((trial, attempt))
+        if channel is not None:
             channel.decisions.put(decision)
 
-    def _train(self, placement: Placement, channel: Pipe) -> None:
+    def _train(self, run: Callable[[Placement, Pipe], Message], placement: Placement, channel: Pipe) -> None:
         message = Message("end", outcome="failed", error="its worker could not be cleaned", fit=False)
         try:
-            message = self._attempted(placement, channel)
+            message = run(placement, channel)
         finally:
             # Whatever happens, the driver must hear of the end.
             channel.messages.put(message)
@@ -80,15 +92,27 @@ class Worker:
         fit = traces.remove()
         return Message("end", outcome=outcome, fit=fit and self._new.is_near(Usage.now()))
 
+    def _fused(self, placement: Placement, channel: Pipe) -> Message:
+        if self._run_fused is None:
+            raise AssertionError(f"a worker without lanes was given trial {placement.trial} to fuse")
+        try:
+            outcome = self._run_fused(placement, channel)
+        except BaseException as error:  # noqa: BLE001 - whatever it raises is the trial's failure
+            # A trial's own failure leaves nothing behind that could hurt the others; one of them all may have.
+            own = isinstance(error, TrainingError) and not isinstance(error, FusionError | MemoryShareError)
+            return replace(failure(error), fit=own)
+        finally:
+            channel.close()
+        return Message("end", outcome=outcome)
+
 
 class Pipe:
-    """The training thread's channel: reports go out at once, each waits only for the decision on the one before.
+    """The training thread's channel: reports go out at once, and wait at most for the decision on the one before.
 
     A checkpoint is written in a thread of its own, which sends the report when it is done.
     """
 
     def __init__(self, placement: Placement) -> None:
-        self.key = (placement.trial, placement.attempt)
         # Bounded: a function that reports more than the driver can take waits here.
         self.messages: queue.Queue[Message] = queue.Queue(MOST_WAITING)
         self.decisions: queue.Queue[Decision] = queue.Queue()

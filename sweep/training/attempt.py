@@ -43,7 +43,7 @@ def run_attempt(placement: Placement, channel: Channel) -> Outcome:
                 entrypoints.user_modules(placement.entrypoint, placement.working_dir),
                 entrypoints.search_path(placement.entrypoint, placement.working_dir),
             ):
-                return _train(placement, _Noted(channel, placement.time_attr, log), log)
+                return _train(placement, Noted(channel, placement.time_attr, log), log)
         except BaseException:
             log.text(traceback.format_exc())
             raise
@@ -62,7 +62,7 @@ def warm_up() -> None:
         torch.zeros(1, device="cuda")
 
 
-class _Noted:
+class Noted:
     """A channel that leaves a line in the attempt's log for each report, so that the log tells how training went.
 
     Only the attempt's own process has a driver that waits for its reports.
@@ -75,6 +75,7 @@ class _Noted:
         self._process = os.getpid()
 
     def report(self, metrics: Mapping[str, float], checkpoint: str | None) -> Decision:
+        """See `sweep.core.protocols.Channel`."""
         self._note(metrics)
         return self._noted(self._channel.report(metrics, checkpoint))
 
@@ -86,6 +87,7 @@ class _Noted:
         return self._noted(self._channel.report_written(metrics, write))
 
     def settle(self) -> None:
+        """See `sweep.core.protocols.WritingChannel`."""
         if isinstance(self._channel, WritingChannel):
             self._channel.settle()
 
@@ -104,17 +106,17 @@ class _Noted:
         return decision
 
 
-def _train(placement: Placement, channel: _Noted, log: AttemptLog) -> Outcome:
+def _train(placement: Placement, channel: Noted, log: AttemptLog) -> Outcome:
     function = entrypoints.resolve(placement.entrypoint, placement.working_dir)
     with ExitStack() as settings:
         if "torch" in sys.modules:
-            settings.enter_context(_torch_settings(placement))
+            settings.enter_context(torch_settings(placement))
         process_state.seed(placement.seed)
         context = Context(placement, channel)
         activate(context)
         settings.callback(deactivate, context)
         try:
-            with _delivered(channel), _children_end(log):
+            with delivered(channel), _children_end(log):
                 _call(function, context)
         except StopTrial as stop:
             return stop.decision.outcome or "returned"
@@ -139,7 +141,7 @@ def _call(function: Callable[..., Any], context: Context) -> None:
 
 
 @contextmanager
-def _delivered(channel: _Noted) -> Iterator[None]:
+def delivered(channel: Noted) -> Iterator[None]:
     """Wait at the end for a checkpoint that is still being written, so that the trial can go on from it.
 
     What the training function raised comes before what became of the checkpoint.
@@ -189,7 +191,7 @@ def _environment(variables: Mapping[str, str]) -> Iterator[None]:
 
 
 @contextmanager
-def _torch_settings(placement: Placement) -> Iterator[None]:
+def torch_settings(placement: Placement) -> Iterator[None]:
     """Keep the attempt within its share of the machine, and undo what it sets for the whole process."""
     import torch
 

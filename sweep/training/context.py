@@ -59,7 +59,7 @@ class Context:
         t: the last fidelity that was reported or restored; 0 at the very start.
     """
 
-    def __init__(self, placement: Placement, channel: Channel) -> None:
+    def __init__(self, placement: Placement, channel: Channel, generators: Any = process_state) -> None:
         self.config: dict[str, Any] = dict(placement.config)
         self.trial = placement.trial
         self.attempt = placement.attempt
@@ -69,6 +69,8 @@ class Context:
         self.t = 0
         self._placement = placement
         self._channel = channel
+        # Lanes of fused trials (sweep.training.fused) have generators of their own.
+        self._generators = generators
         self._paths = TrialPaths(Path(placement.trial_dir))
         self._described: dict[str, Any] = {}
         self._step = 0
@@ -293,7 +295,7 @@ class Context:
         kept = process_state.read(folder)
         if kept.get("scaler"):
             self.precision.load_state_dict(kept["scaler"])
-        process_state.restore(kept)
+        self._generators.restore(kept)
         self.t = int(manifest["t"])
         return state
 
@@ -309,7 +311,7 @@ class Context:
         folder = self._paths.checkpoint(self.time_attr, t)
         precision = self.__dict__.get("precision")  # not made just to be saved
 
-        process = process_state.capture(scaler=precision.state_dict() if precision else None)
+        process = self._generators.capture(scaler=precision.state_dict() if precision else None)
 
         def fill(target: Path) -> None:
             content.write(target)

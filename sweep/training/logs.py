@@ -175,15 +175,21 @@ def _is_closed(stream: Any) -> bool:
 
 
 @contextmanager
+def opened(path: Path) -> Iterator[AttemptLog]:
+    """An attempt's log to append to; its folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8", errors="backslashreplace") as file:
+        yield AttemptLog(file)
+
+
+@contextmanager
 def tee(path: Path) -> Iterator[AttemptLog]:
     """Copy what Python writes to stdout, stderr and the root logger's handlers into a file, line by line.
 
     Output of C code and of child processes doesn't pass through Python and isn't copied. The root logger's level and
     handlers are put back at the end, so that `logging.basicConfig` works in each attempt of a process anew.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8", errors="backslashreplace") as file:
-        log = AttemptLog(file)
+    with opened(path) as log:
         stdout, stderr = sys.stdout, sys.stderr
         tees = {stdout: _Tee(stdout, log), stderr: _Tee(stderr, log)}
         with _logging_to(tees):

@@ -35,9 +35,9 @@ def capture(*, scaler: Mapping[str, Any] | None) -> dict[str, Any]:
         name, keys, *rest = numpy.random.get_state()
         state["numpy"] = [name, keys.tolist(), *rest]
     if torch := sys.modules.get("torch"):
-        state["torch"] = _to_hex(torch.get_rng_state())
+        state["torch"] = to_hex(torch.get_rng_state())
         if torch.cuda.is_initialized():
-            state["cuda"] = [_to_hex(each) for each in torch.cuda.get_rng_state_all()]
+            state["cuda"] = [to_hex(each) for each in torch.cuda.get_rng_state_all()]
     return state
 
 
@@ -62,17 +62,19 @@ def restore(state: Mapping[str, Any]) -> None:
         name, keys, *rest = state["numpy"]
         numpy.random.set_state((name, numpy.array(keys, dtype=numpy.uint32), *rest))
     if (torch := sys.modules.get("torch")) and "torch" in state:
-        torch.set_rng_state(_from_hex(state["torch"]))
+        torch.set_rng_state(from_hex(state["torch"]))
         # Another machine may have another number of GPUs: each that has a counterpart gets its state.
         for index, text in enumerate(state.get("cuda", [])[: torch.cuda.device_count()]):
-            torch.cuda.set_rng_state(_from_hex(text), index)
+            torch.cuda.set_rng_state(from_hex(text), index)
 
 
-def _to_hex(tensor: Any) -> str:
+def to_hex(tensor: Any) -> str:
+    """A torch generator's state as text."""
     return bytes(tensor.numpy()).hex()
 
 
-def _from_hex(text: str) -> Any:
+def from_hex(text: str) -> Any:
+    """A torch generator's state from its text."""
     import torch
 
     return torch.tensor(list(bytes.fromhex(text)), dtype=torch.uint8)

@@ -1,0 +1,220 @@
+"""K models of one architecture as one: one forward pass, one backward pass and one optimizer step for all of them."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch.func import functional_call, vmap
+from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from sweep.errors import NonFiniteLossError
+from sweep.training.augment import augmented
+from sweep.training.batches import epoch_generator, on_device, steps_per_epoch
+from sweep.training.fused import dropout
+from sweep.training.fused.lane import Lane
+from sweep.training.fused.optimizers import FusedOptimizer, clipped, lend
+
+EVALUATED_AT_ONCE = 8192
+"""Images times lanes in one forward pass of the evaluation."""
+
+Tensors = dict[str, torch.Tensor]
+Outcome = dict[str, float] | NonFiniteLossError
+"""What an epoch gave a lane: the metrics that it reports, or why it is over."""
+
+
+class Batch:
+    """Lanes that train together, each at an epoch of its own.
+
+    The lanes' parameters are the rows of one tensor, and so are the moments of their optimizers: a step of all lanes
+    costs as many kernels as a step of one. Nothing of a lane reaches another: each has its order of images,
+    augmentation, dropout masks, learning rate and other numbers, and a loss of NaN stays in its row.
+
+    The gradient is autograd's of the sum over lanes, not `torch.func.grad` inside `vmap`: so batch norm may update
+    its statistics in place.
+
+    Args:
+        lanes: of one key (`sweep.training.fused.keys`). Their tensors become rows of this batch's.
+    """
+
+    def __init__(self, lanes: Sequence[Lane]) -> None:
+        first = lanes[0]
+        self.lanes = list(lanes)
+        self._settings, self._device = first.settings, first.ctx.device
+        self._autocast, self._normalise = first.ctx.autocast, first.run.normalise
+        self._train, self._val = first.data.train, first.data.val
+        self._model = copy.deepcopy(first.model)
+        self._masks = dropout.replace_dropout(self._model)
+        self._shapes = {name: each.shape for name, each in first.model.named_parameters()}
+        self._sizes = [shape.numel() for shape in self._shapes.values()]
+        self._drops = any(rate for lane in lanes for rate in lane.dropout)
+        self._mask_shapes: list[dropout.Shape] = []
+        with torch.no_grad():
+            self._weights = torch.stack([torch.cat([each.flatten() for each in lane.parameters]) for lane in lanes])
+            self._buffers = {
+                name: torch.stack([dict(lane.model.named_buffers())[name] for lane in lanes])
+                for name, _ in first.model.named_buffers()
+            }
+        self._optimizer = FusedOptimizer(
+            first.settings.optimizer,
+            self._weights,
+            [lane.optimizer for lane in lanes],
+            [lane.parameters for lane in lanes],
+        )
+        self._weights.requires_grad_()
+        self._smoothing = self._numbers(lane.settings.label_smoothing for lane in lanes)
+        self._limits = self._numbers(lane.settings.clip_norm or math.inf for lane in lanes)[:, None]
+        for row, lane in enumerate(lanes):
+            self._lend(row, lane)
+
+    def _numbers(self, values: Iterator[float]) -> torch.Tensor:
+        return torch.tensor(list(values), dtype=torch.float32, device=self._device)
+
+    def _lend(self, row: int, lane: Lane) -> None:
+        """Let a lane's parameters and buffers be its row, so that its checkpoint needs no way of its own."""
+        parts = torch.split(self._weights.detach()[row], self._sizes)
+        for parameter, part in zip(lane.parameters, parts, strict=True):
+            parameter.data = part.view(parameter.shape)
+        for name, buffer in lane.model.named_buffers():
+            buffer.data = self._buffers[name][row]
+
+    # Training
+
+    def train_epoch(self) -> list[Outcome]:
+        """Go once through the training images: each lane through its next epoch, in its own order.
+
+        Returns:
+            For each lane train_loss, learning_rate and images_per_s (its own, not the sum), or why it is over.
+        """
+        began = time.perf_counter()
+        self._model.train()
+        count = len(self._train.labels)
+        steps, size = steps_per_epoch(count, self._settings.batch_size), self._settings.batch_size
+        epochs = [lane.ctx.t + 1 for lane in self.lanes]
+        generators = [
+            epoch_generator(lane.ctx.seed, epoch, self._device) for lane, epoch in zip(self.lanes, epochs, strict=True)
+        ]
+        orders = torch.stack([torch.randperm(count, generator=each, device=self._device) for each in generators])
+        orders = orders.to(self._train.images.device)
+        rates = torch.tensor([lane.rates(steps) for lane in self.lanes], dtype=torch.float64).T  # (steps, K)
+        self._optimizer.begin(rates)
+        losses = [
+            self._step(*self._cut(orders[:, step * size : (step + 1) * size], generators), step)
+            for step in range(steps)
+        ]
+        return self._outcomes(torch.stack(losses), rates, epochs, size=min(size, count), began=began)
+
+    def _cut(self, chosen: torch.Tensor, generators: list[torch.Generator]) -> tuple[torch.Tensor, torch.Tensor]:
+        """The images (K, B, C, H, W) and labels (K, B) of these indices (K, B), augmented."""
+        images = on_device(self._train.images[chosen], self._device)
+        labels = on_device(self._train.labels[chosen], self._device)
+        augment = self._settings.augment
+        if augment != "none":
+            images = torch.stack([augmented(each, augment, own) for each, own in zip(images, generators, strict=True)])
+        return images, labels
+
+    def _step(self, images: torch.Tensor, labels: torch.Tensor, number: int) -> torch.Tensor:
+        """One step of each lane; returns the losses (K,)."""
+        inputs = self._normalise(images.flatten(0, 1)).view(images.shape)
+        masks = self._draw(inputs) if self._drops else []
+        with self._autocast():
+            logits = self._forward(inputs, masks)
+        losses = smoothed_cross_entropy(logits.float(), labels, self._smoothing)
+        (gradient,) = torch.autograd.grad(losses.sum(), self._weights)
+        with torch.no_grad():
+            self._optimizer.step(clipped(gradient, self._limits), number)
+        return losses.detach()
+
+    def _draw(self, inputs: torch.Tensor) -> list[torch.Tensor]:
+        """The masks of one step, (K, ...) each."""
+        if not self._mask_shapes:
+            # What the layers are given is known after a forward pass; batch norm mustn't count this one.
+            kept = {name: each.clone() for name, each in self._buffers.items()}
+            with torch.no_grad(), self._autocast():
+                self._forward(inputs, [])
+            for name, each in kept.items():
+                self._buffers[name].copy_(each)
+            self._mask_shapes = list(self._masks.seen)
+        drawn = [dropout.draw(self._mask_shapes, lane.dropout, lane.generator) for lane in self.lanes]
+        return [torch.stack(each) for each in zip(*drawn, strict=True)]
+
+    def _forward(self, inputs: torch.Tensor, masks: list[torch.Tensor], *, shared: bool = False) -> torch.Tensor:
+        """Logits (K, B, classes) of images (K, B, C, H, W), or of (B, C, H, W) that all lanes share."""
+
+        def one(parameters: Tensors, buffers: Tensors, images: torch.Tensor, masks: list[torch.Tensor]) -> Any:
+            self._masks.give(masks)
+            return functional_call(self._model, {**parameters, **buffers}, (images,))
+
+        parts = torch.split(self._weights, self._sizes, dim=1)
+        parameters = {
+            name: part.view(len(self.lanes), *shape)
+            for (name, shape), part in zip(self._shapes.items(), parts, strict=True)
+        }
+        batched: Callable[..., torch.Tensor] = vmap(one, in_dims=(0, 0, None if shared else 0, 0))
+        # Attention as plain products: torch 2.14 has no rule to batch its fused kernel on the CPU, and warns.
+        with sdpa_kernel(SDPBackend.MATH):
+            return batched(parameters, self._buffers, inputs, masks)
+
+    def _outcomes(
+        self, losses: torch.Tensor, rates: torch.Tensor, epochs: list[int], *, size: int, began: float
+    ) -> list[Outcome]:
+        steps = len(losses)
+        finite = losses.isfinite()
+        means, good = losses.mean(dim=0).tolist(), finite.all(dim=0).tolist()  # waits for the GPU
+        speed = steps * size / (time.perf_counter() - began)
+        found: list[Outcome] = []
+        for row, lane in enumerate(self.lanes):
+            if not good[row]:
+                step = int(finite[:, row].logical_not().nonzero()[0])
+                rate = float(rates[step, row])
+                found.append(lane.non_finite(epochs[row], step, float(losses[step, row]), rate))
+                continue
+            lane.advance(steps)
+            lend(lane.optimizer, lane.parameters, self._optimizer.row(row), self._optimizer.taken[row])
+            found.append({"train_loss": means[row], "learning_rate": float(rates[-1, row]), "images_per_s": speed})
+        return found
+
+    # Evaluation
+
+    @torch.no_grad()
+    def validate(self) -> list[dict[str, float]]:
+        """Each lane's loss and accuracy on the val split."""
+        self._model.eval()
+        lanes, count = len(self.lanes), len(self._val.labels)
+        loss = torch.zeros(lanes, dtype=torch.float64, device=self._device)
+        correct = torch.zeros(lanes, dtype=torch.int64, device=self._device)
+        size = max(1, EVALUATED_AT_ONCE // lanes)
+        for start in range(0, count, size):
+            part = slice(start, start + size)
+            images = self._normalise(on_device(self._val.images[part], self._device))
+            labels = on_device(self._val.labels[part], self._device).expand(lanes, -1)
+            with self._autocast():
+                logits = self._forward(images, [], shared=True).float()
+            each = functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
+            loss += each.view(lanes, -1).sum(dim=1)
+            correct += (logits.argmax(dim=2) == labels).sum(dim=1)
+        return [
+            {"val_loss": lost / count, "val_accuracy": right / count}
+            for lost, right in zip(loss.tolist(), correct.tolist(), strict=True)
+        ]
+
+
+def smoothed_cross_entropy(logits: torch.Tensor, labels: torch.Tensor, smoothing: torch.Tensor) -> torch.Tensor:
+    """Cross entropy with label smoothing, of each lane by itself: (K,).
+
+    `functional.cross_entropy` with one smoothing a lane (Szegedy et al. 2015, arXiv 1512.00567).
+
+    Args:
+        logits: (K, B, classes) float32.
+        labels: (K, B) int64.
+        smoothing: (K,), in [0, 1).
+    """
+    logs = functional.log_softmax(logits, dim=2)
+    right = -logs.gather(2, labels[:, :, None]).squeeze(2).mean(dim=1)
+    spread = -logs.mean(dim=(1, 2))
+    return (1 - smoothing) * right + smoothing * spread

@@ -1,0 +1,153 @@
+"""SGD, Adam and AdamW for K models at once: the weights are (K, N), and each row has its own numbers.
+
+The formulas are torch's (`torch.optim.SGD` with Nesterov's form, `Adam` and `AdamW`), and so are the names under which
+their moments are kept: `gather` takes a row from a torch optimizer, `lend` gives it back to one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+SLOTS = {"sgd": ("momentum_buffer",), "adam": ("exp_avg", "exp_avg_sq"), "adamw": ("exp_avg", "exp_avg_sq")}
+"""What each kind remembers of each weight, by torch's names."""
+
+
+class FusedOptimizer:
+    """Moves the rows of `weights`, each as its torch optimizer would.
+
+    Args:
+        kind: a key of SLOTS.
+        weights: (K, N), changed in place.
+        optimizers: K, all of that kind; their parameters in order are the columns of `weights`.
+        parameters: K lists of parameters, in the order of the columns.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        weights: torch.Tensor,
+        optimizers: Sequence[torch.optim.Optimizer],
+        parameters: Sequence[Sequence[torch.Tensor]],
+    ) -> None:
+        self.kind = kind
+        self.weights = weights
+        self.slots = {
+            slot: torch.stack([gather(one, params, slot) for one, params in zip(optimizers, parameters, strict=True)])
+            for slot in SLOTS[kind]
+        }
+        self.taken = [steps_taken(one) for one in optimizers]
+        self._decay = torch.stack(
+            [_of_each_weight(one, params, "weight_decay") for one, params in zip(optimizers, parameters, strict=True)]
+        )
+        groups = [one.param_groups[0] for one in optimizers]
+        betas = [(group["momentum"], 0.0) if kind == "sgd" else group["betas"] for group in groups]
+        self._beta1, self._beta2 = torch.tensor(betas, dtype=torch.float64)[:, :, None].unbind(1)  # (K, 1) each
+        self._eps = self._column(torch.tensor([[group.get("eps", 0.0)] for group in groups], dtype=torch.float64))
+        self._first, self._second = self._column(self._beta1), self._column(self._beta2)
+        # As torch computes it: 1 - 0.999 in fp32 has an error in its fifth digit.
+        self._rest1, self._rest2 = self._column(1 - self._beta1), self._column(1 - self._beta2)
+        self._size = self._shrink = self._root = torch.empty(0)
+
+    def begin(self, rates: torch.Tensor) -> None:
+        """Prepare for steps at these learning rates.
+
+        Args:
+            rates: (steps, K) float64 on the CPU.
+        """
+        steps = len(rates)
+        self._shrink = self._column(rates[:, :, None])
+        if self.kind == "sgd":
+            self._size = self._shrink
+            return
+        counts = torch.tensor(self.taken, dtype=torch.float64) + torch.arange(1, steps + 1)[:, None]  # (steps, K)
+        correction1 = 1 - self._beta1[:, 0] ** counts
+        correction2 = 1 - self._beta2[:, 0] ** counts
+        self._size = self._column((rates / correction1)[:, :, None])
+        self._root = self._column(correction2.sqrt()[:, :, None])
+        self.taken = [taken + steps for taken in self.taken]
+
+    def step(self, gradient: torch.Tensor, number: int) -> None:
+        """Move all rows.
+
+        Args:
+            gradient: (K, N).
+            number: of the step among those that `begin` prepared, from 0.
+        """
+        if self.kind == "adamw":
+            self.weights.mul_(1 - self._shrink[number] * self._decay)
+        else:
+            gradient = gradient + self._decay * self.weights
+        if self.kind == "sgd":
+            # From zeros, torch's first step (the buffer is the gradient) needs no case of its own.
+            moment = self.slots["momentum_buffer"].mul_(self._first).add_(gradient)
+            self.weights.sub_(self._size[number] * (gradient + self._first * moment))
+            return
+        first = self.slots["exp_avg"].lerp_(gradient, self._rest1)
+        second = self.slots["exp_avg_sq"].mul_(self._second).addcmul_(gradient, gradient * self._rest2)
+        denominator = (second.sqrt() / self._root[number]).add_(self._eps)
+        self.weights.sub_(self._size[number] * first / denominator)
+
+    def row(self, number: int) -> dict[str, torch.Tensor]:
+        """What one model's optimizer remembers: slot to (N,)."""
+        return {slot: each[number] for slot, each in self.slots.items()}
+
+    def _column(self, values: torch.Tensor) -> torch.Tensor:
+        return values.to(self.weights)
+
+
+def gather(optimizer: torch.optim.Optimizer, parameters: Sequence[torch.Tensor], slot: str) -> torch.Tensor:
+    """What an optimizer remembers under a name, (N,): zeros before its first step."""
+    # Not by [], which would make an entry in it.
+    kept = [optimizer.state.get(each, {}).get(slot) for each in parameters]
+    parts = [torch.zeros_like(each) if one is None else one for each, one in zip(parameters, kept, strict=True)]
+    return torch.cat([part.flatten() for part in parts]).detach()
+
+
+def lend(
+    optimizer: torch.optim.Optimizer, parameters: Sequence[torch.Tensor], rows: dict[str, torch.Tensor], steps: int
+) -> None:
+    """Let an optimizer's state be these rows, as if it had taken that many steps itself.
+
+    Args:
+        optimizer: SGD, Adam or AdamW.
+        parameters: in the order of the rows' columns.
+        rows: slot to (N,).
+        steps: taken so far, at least 1.
+    """
+    is_sgd = "momentum_buffer" in rows
+    if is_sgd and not optimizer.param_groups[0]["momentum"]:
+        return  # torch keeps no buffer then
+    start = 0
+    for each in parameters:
+        state: dict[str, Any] = optimizer.state[each]
+        for slot, row in rows.items():
+            state[slot] = row[start : start + each.numel()].view(each.shape)
+        if not is_sgd:
+            state["step"] = torch.tensor(float(steps), device=each.device)
+        start += each.numel()
+
+
+def steps_taken(optimizer: torch.optim.Optimizer) -> int:
+    """How many steps an optimizer says that it took; SGD doesn't count them."""
+    counts = [int(state["step"]) for state in optimizer.state.values() if "step" in state]
+    return max(counts, default=0)
+
+
+def clipped(gradient: torch.Tensor, limits: torch.Tensor) -> torch.Tensor:
+    """Each row scaled down to a norm of at most its limit, as `torch.nn.utils.clip_grad_norm_` does.
+
+    Args:
+        gradient: (K, N).
+        limits: (K, 1); infinite for none.
+    """
+    norms = torch.linalg.vector_norm(gradient, dim=1, keepdim=True)
+    return gradient * torch.clamp(limits / (norms + 1e-6), max=1.0)
+
+
+def _of_each_weight(optimizer: torch.optim.Optimizer, parameters: Sequence[torch.Tensor], name: str) -> torch.Tensor:
+    """A number of the param groups for each weight, (N,)."""
+    values = {id(each): group[name] for group in optimizer.param_groups for each in group["params"]}
+    return torch.cat([torch.full_like(each, values[id(each)]).flatten() for each in parameters]).detach()
