@@ -57,10 +57,6 @@ def _conditional(spec: StudySpec) -> list[Path]:
     return [("parameters", name, "when") for name, one in spec.parameters.items() if getattr(one, "when", None)]
 
 
-def _several_gpus(spec: StudySpec) -> bool:
-    return spec.resources.gpu != "auto" and spec.resources.gpu > 1
-
-
 _NOT = "is not supported by this version."
 _TABLE: tuple[_Row, ...] = (
     _Row(
@@ -111,10 +107,6 @@ _TABLE: tuple[_Row, ...] = (
     _Row(
         _where(("resources", "gpu"), lambda spec: spec.resources.gpu == "auto"),
         f"auto {_NOT} Name a share: gpu: 0.25.",
-    ),
-    _Row(
-        _where(("resources", "gpu"), _several_gpus),
-        f"{{value:g}} GPUs for one trial {_NOT} Use 1, or a fraction.",
     ),
     _Row(
         _where(("resources", "gpu_memory"), lambda spec: spec.resources.gpu_memory is not None),

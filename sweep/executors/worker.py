@@ -39,7 +39,9 @@ class Worker:
         if not gpu:
             # Ray 2.60 leaves all GPUs visible to an actor that asked for none.
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
-        warm_up()
+        if gpu <= 1:
+            # A trial of several GPUs runs in processes of its own, to which the memory of all of them belongs.
+            warm_up()
         # torch's own objects are here to stay: a collection after each trial need not look at them.
         gc.freeze()
         self._new = Usage.now()

@@ -14,8 +14,9 @@ from sweep.core.events import Outcome
 from sweep.core.protocols import Channel, Decision, Placement, WritingChannel
 from sweep.errors import TrainingError
 from sweep.store.paths import TrialPaths
-from sweep.training import entrypoints, memory, process_state
+from sweep.training import entrypoints, memory, process_state, ranks
 from sweep.training.context import Context, StopTrial, activate, deactivate
+from sweep.training.group import Group
 from sweep.training.logs import AttemptLog, tee
 
 
@@ -23,7 +24,8 @@ def run_attempt(placement: Placement, channel: Channel) -> Outcome:
     """Run a placement's training function to its end.
 
     Its output goes to the attempt's log too, with a traceback when it raises. Environment, `sys.path` and torch's
-    process-wide settings are afterwards what they were, for a process runs many attempts.
+    process-wide settings are afterwards what they were, for a process runs many attempts. A trial of several GPUs runs
+    in processes of its own, one for each: see `sweep.training.ranks`.
 
     Returns:
         "stopped" when the driver decided so; "returned" when the function came to its end or was ended at `max_t`;
@@ -37,13 +39,16 @@ def run_attempt(placement: Placement, channel: Channel) -> Outcome:
     """
     path = TrialPaths(Path(placement.trial_dir)).attempt_log(placement.attempt)
     with tee(path) as log:
+        noted = Noted(channel, placement.time_attr, log)
         try:
+            if ranks.count(placement) > 1:
+                return ranks.supervise(placement, noted)
             with (
                 _environment(placement.env),
                 entrypoints.user_modules(placement.entrypoint, placement.working_dir),
                 entrypoints.search_path(placement.entrypoint, placement.working_dir),
             ):
-                return _train(placement, Noted(channel, placement.time_attr, log), log)
+                return train(placement, noted, log.text, Group())
         except BaseException:
             log.text(traceback.format_exc())
             raise
@@ -92,11 +97,7 @@ class Noted:
             self._channel.settle()
 
     def _note(self, metrics: Mapping[str, float]) -> None:
-        if os.getpid() != self._process:
-            raise TrainingError(
-                f"report was called in process {os.getpid()}, a child of the trial's process {self._process}. "
-                "Hand the numbers to the parent and report them there."
-            )
+        check_process(self._process)
         values = ", ".join(f"{name} {value:.6g}" for name, value in metrics.items() if name != self._time_attr)
         self._log.text(f"{self._time_attr} {metrics[self._time_attr]:g}: {values}\n")
 
@@ -106,17 +107,41 @@ class Noted:
         return decision
 
 
-def _train(placement: Placement, channel: Noted, log: AttemptLog) -> Outcome:
+def check_process(process: int) -> None:
+    """Refuse a report that doesn't come from the trial's own process.
+
+    Raises:
+        TrainingError: this is another one.
+    """
+    if os.getpid() != process:
+        raise TrainingError(
+            f"report was called in process {os.getpid()}, a child of the trial's process {process}. "
+            "Hand the numbers to the parent and report them there."
+        )
+
+
+def train(placement: Placement, channel: Channel, say: Callable[[str], object], group: Group) -> Outcome:
+    """Call a placement's training function in this process, one of its group's.
+
+    Args:
+        placement: what to train; `cpu` is this process's part.
+        channel: takes its reports.
+        say: takes the traceback of a child that it forked.
+        group: the processes that train this trial.
+
+    Returns:
+        As `run_attempt`, and raises what that raises.
+    """
     function = entrypoints.resolve(placement.entrypoint, placement.working_dir)
     with ExitStack() as settings:
         if "torch" in sys.modules:
             settings.enter_context(torch_settings(placement))
         process_state.seed(placement.seed)
-        context = Context(placement, channel)
+        context = Context(placement, channel, group=group)
         activate(context)
         settings.callback(deactivate, context)
         try:
-            with delivered(channel), _children_end(log):
+            with delivered(channel), _children_end(say):
                 _call(function, context)
         except StopTrial as stop:
             return stop.decision.outcome or "returned"
@@ -141,22 +166,23 @@ def _call(function: Callable[..., Any], context: Context) -> None:
 
 
 @contextmanager
-def delivered(channel: Noted) -> Iterator[None]:
+def delivered(channel: Channel) -> Iterator[None]:
     """Wait at the end for a checkpoint that is still being written, so that the trial can go on from it.
 
     What the training function raised comes before what became of the checkpoint.
     """
+    settle = channel.settle if isinstance(channel, WritingChannel) else lambda: None
     try:
         yield
     except BaseException:
         with suppress(Exception):
-            channel.settle()
+            settle()
         raise
-    channel.settle()
+    settle()
 
 
 @contextmanager
-def _children_end(log: AttemptLog) -> Iterator[None]:
+def _children_end(say: Callable[[str], object]) -> Iterator[None]:
     """End a forked child of the training function where it leaves the function.
 
     Above are the executor and, inline, the driver itself: the child would go on as a second one.
@@ -168,7 +194,7 @@ def _children_end(log: AttemptLog) -> Iterator[None]:
     except BaseException as error:
         status = 0 if isinstance(error, SystemExit) and _is_success(error) else 1
         if status and os.getpid() != process:
-            log.text(traceback.format_exc())
+            say(traceback.format_exc())
         raise
     finally:
         if os.getpid() != process:

@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweep.core.protocols import Channel, Decision, Placement, WritingChannel
+from sweep.core.seeds import derive
 from sweep.errors import NonFiniteLossError, TrainingError
 from sweep.store import checkpoints
 from sweep.store.paths import TrialPaths
 from sweep.training import process_state, states
+from sweep.training.group import Group
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
     from sweep.training.data import ImageData
     from sweep.training.precision import Precision
@@ -59,7 +62,13 @@ class Context:
         t: the last fidelity that was reported or restored; 0 at the very start.
     """
 
-    def __init__(self, placement: Placement, channel: Channel, generators: Any = process_state) -> None:
+    def __init__(
+        self,
+        placement: Placement,
+        channel: Channel,
+        generators: Any = process_state,
+        group: Group | None = None,
+    ) -> None:
         self.config: dict[str, Any] = dict(placement.config)
         self.trial = placement.trial
         self.attempt = placement.attempt
@@ -71,6 +80,7 @@ class Context:
         self._channel = channel
         # Lanes of fused trials (sweep.training.fused) have generators of their own.
         self._generators = generators
+        self._group = group or Group()
         self._paths = TrialPaths(Path(placement.trial_dir))
         self._described: dict[str, Any] = {}
         self._step = 0
@@ -93,6 +103,8 @@ class Context:
     def device(self) -> torch.device:
         """Where tensors belong: CUDA when the trial has a share of a GPU and there is one, else the CPU.
 
+        Of several GPUs, the one of this process.
+
         Raises:
             TrainingError: CUDA was insisted on and isn't there.
         """
@@ -106,7 +118,7 @@ class Context:
                 f"{self.where()}: device {wanted} was asked for, and torch {torch.__version__} finds no CUDA here. "
                 'Use device "auto" to run on the CPU where there is no GPU.'
             )
-        return torch.device(wanted)
+        return self._group.place(torch.device(wanted))
 
     @cached_property
     def precision(self) -> Precision:
@@ -133,6 +145,78 @@ class Context:
         data = load(name, **options)
         self.describe(data=data.description, classes=list(data.classes))
         return data
+
+    # Several processes, one for each GPU of the trial.
+
+    @property
+    def rank(self) -> int:
+        """This process's number among those that train the trial, from 0."""
+        return self._group.rank
+
+    @property
+    def world_size(self) -> int:
+        """How many processes train the trial: one for each of its GPUs, else 1."""
+        return self._group.world_size
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this is rank 0: whose metrics and checkpoints count, and who should write what there is one of."""
+        return self.rank == 0
+
+    def wrap(self, model: nn.Module) -> nn.Module:
+        """The model to compute training losses with: its gradients are the mean over the ranks.
+
+        With one process it is the model itself. With several it is in DistributedDataParallel, all start with rank 0's
+        weights, and batch norm becomes one over the whole batch on CUDA (on the CPU it stays each rank's own). Its
+        state is the bare model's. Evaluate with the bare model: ranks may then compute different numbers of batches.
+
+        From here on the global generators of the ranks differ, so that dropout does.
+
+        Args:
+            model: on `device`.
+        """
+        wrapped = self._group.wrap(model, self.device)
+        self._diverge()
+        return wrapped
+
+    def shard(self, *batch: Any) -> tuple[Any, ...]:
+        """This rank's part of a batch: of each argument the same slice, as nearly equal in size as can be.
+
+        Where the sizes differ, the mean over the ranks of their mean losses isn't quite the batch's: a factor of
+        `len(part) * ctx.world_size / len(batch)` on the loss makes it so.
+
+        Args:
+            batch: what can be sliced, samples first: tensors (n, ...), or a list of indices; n at least `world_size`.
+
+        Raises:
+            TrainingError: they differ in n, or there are fewer samples than ranks.
+        """
+        sizes = sorted({len(each) for each in batch})
+        if len(sizes) != 1 or sizes[0] < self.world_size:
+            raise TrainingError(
+                f"{self.where()}: shard got {' and '.join(map(str, sizes)) or 'no'} samples for {self.world_size} "
+                "ranks. Give what belongs to one batch, at least one sample for each rank."
+            )
+        (size,) = sizes
+        part = slice(size * self.rank // self.world_size, size * (self.rank + 1) // self.world_size)
+        return tuple(each[part] for each in batch)
+
+    def mean(self, value: Any, weight: float = 1.0) -> float:
+        """The weighted mean of a number over all ranks, the same on each; every rank must call it.
+
+        Args:
+            value: a number, or a tensor of one element.
+            weight: 0 or more, e.g. of how many samples it is the mean.
+        """
+        return self._group.mean(self._number("mean", value), weight)
+
+    def _diverge(self) -> None:
+        """Give the other ranks generators of their own, functions of what rank 0's checkpoint knows.
+
+        So a trial that goes on from a checkpoint draws on each rank what it would have drawn.
+        """
+        if self.rank and self._group.wrapped:
+            process_state.seed(derive(self.seed, "rank", self.rank, self.t))
 
     # A batch in parts, after memory ran out.
 
@@ -228,6 +312,8 @@ class Context:
     def report(self, metrics: Mapping[str, Any], checkpoint: State | Callable[[], State] | None = None) -> None:
         """Tell the driver how the trial does, once a fidelity step, and go on if it says so.
 
+        With several processes each must call it: they wait for each other, and rank 0's metrics and checkpoint count.
+
         Args:
             metrics: name to number; tensors and arrays of one element will do, NaN too. The fidelity is read from
                 `time_attr` if it is among them (whole, rising, from 1), and is one more than the last otherwise.
@@ -238,14 +324,17 @@ class Context:
                 delivered, and the next report waits for that.
 
         Raises:
-            TrainingError: a metric's name is no text or its value no number, the fidelity didn't rise, or the state
-                can't be written.
+            TrainingError: a metric's name is no text or its value no number, the fidelity didn't rise, the state
+                can't be written, or one of several processes never called `wrap`.
             StopTrial: the trial ends here; let it pass.
         """
         values = {self._name(name): self._number(name, value) for name, value in metrics.items()}
         t = self._fidelity(values)
         values[self.time_attr] = t
-        write = self._writing(t, values, checkpoint) if checkpoint is not None and self._due(t) else None
+        self._check_wrapped()
+        write = None
+        if checkpoint is not None and self.is_main and self._due(t):
+            write = self._writing(t, values, checkpoint)
         if write is None:
             decision = self._channel.report(values, None)
         elif isinstance(self._channel, WritingChannel):
@@ -254,6 +343,7 @@ class Context:
             decision = self._channel.report(values, write())
         self.t = t
         self._step = 0
+        self._diverge()
         if decision.action != "advance":
             raise StopTrial(decision)
 
@@ -297,7 +387,16 @@ class Context:
             self.precision.load_state_dict(kept["scaler"])
         self._generators.restore(kept)
         self.t = int(manifest["t"])
+        self._diverge()
         return state
+
+    def _check_wrapped(self) -> None:
+        if self.world_size > 1 and not self._group.wrapped:
+            raise TrainingError(
+                f"{self.where()}: the trial has {self.world_size} GPUs, and so {self.world_size} processes, but never "
+                "called ctx.wrap: each would train a model of its own on the same data. Use model = ctx.wrap(model) "
+                "and ctx.shard(batch), or set resources.gpu: 1."
+            )
 
     def _due(self, t: int) -> bool:
         return t % self._placement.checkpoint_every == 0 or t >= self.max_t

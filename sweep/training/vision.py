@@ -79,6 +79,7 @@ class _Run:
         ctx.describe(model={"name": settings.model, **shape, "options": settings.model_options})
         model = build(settings.model, **shape, **settings.model_options)
         self.model = model.to(ctx.device).to(memory_format=self.memory_format)
+        self.trained = ctx.wrap(self.model)
         self.optimizer = make_optimizer(self.model, settings)
         steps = steps_per_epoch(len(data.train.labels), settings.batch_size)
         self.schedule = LambdaLR(self.optimizer, lambda step: lr_factor(step / steps, settings))
@@ -99,7 +100,7 @@ class _Run:
             rate = self.optimizer.param_groups[0]["lr"]
             losses.append(self._step(images, labels))
             seen += len(labels)
-        train_loss = torch.stack(losses).mean().item()  # waits for the GPU, so the time is true
+        train_loss = self.ctx.mean(torch.stack(losses).mean())  # waits for the GPU, so the time is true
         return {
             "train_loss": train_loss,
             "learning_rate": rate,
@@ -107,17 +108,23 @@ class _Run:
         }
 
     def _step(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        size = len(labels)
+        # Each rank cuts its part of the same batch, which is computed as a whole: the result is one process's.
+        images, labels = self.ctx.shard(images, labels)
         inputs = self.normalise(images).contiguous(memory_format=self.memory_format)
         with self.ctx.autocast():
-            loss = functional.cross_entropy(self.model(inputs), labels, label_smoothing=self.settings.label_smoothing)
+            loss = functional.cross_entropy(self.trained(inputs), labels, label_smoothing=self.settings.label_smoothing)
+        loss = loss * (len(labels) * self.ctx.world_size / size)
         self.ctx.backward_and_step(loss, self.optimizer, clip_norm=self.settings.clip_norm, scheduler=self.schedule)
         return loss.detach()
 
     def validate(self) -> dict[str, float]:
         """Loss and accuracy on the val split."""
+        part = TensorPair(*self.ctx.shard(self.val_split.images, self.val_split.labels))
         with self.ctx.autocast():
-            loss, accuracy = score(self.model, self.val_split, self.normalise)
-        return {"val_loss": loss, "val_accuracy": accuracy}
+            loss, accuracy = score(self.model, part, self.normalise)
+        count = len(part.labels)
+        return {"val_loss": self.ctx.mean(loss, count), "val_accuracy": self.ctx.mean(accuracy, count)}
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint holds; the context adds generators and GradScaler."""

@@ -50,7 +50,6 @@ def test_what_is_supported_is_not_mentioned():
         ("budget: {cost: 3}\n", "budget.cost: is not supported"),
         ("budget: {patience: 3}\n", "budget.patience: is not supported"),
         ("resources: {gpu: auto}\n", "resources.gpu: auto is not supported"),
-        ("resources: {gpu: 4}\n", "resources.gpu: 4 GPUs for one trial is not supported"),
         ("resources: {gpu_memory: 8GiB}\n", "resources.gpu_memory: is not supported"),
         ("retries: {on_oom: grow}\n", "retries.on_oom: grow is not supported by this version. Use shrink_batch"),
         ("storage: s3://bucket/x\n", "vit.yaml:5:10: storage: a bucket is not supported by this version."),
@@ -73,7 +72,7 @@ def test_scripts_and_several_metrics():
 
 
 def test_an_override_is_named():
-    assert _lines("", "resources.gpu=2")[0].startswith("--set resources.gpu=2: resources.gpu: 2 GPUs")
+    assert _lines("", "resources.gpu=auto")[0].startswith("--set resources.gpu=auto: resources.gpu: auto")
 
 
 def test_a_file_that_asks_for_everything_gets_a_line_each():
