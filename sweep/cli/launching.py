@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 import typer
 
 from sweep.cli.options import STORAGE, AsJson, Storage, StudyName, colourless, console, echo_json
-from sweep.errors import InputError, SpecError
+from sweep.errors import InputError, ResourceError, SpecError
 
 if TYPE_CHECKING:
     from sweep.core.spec import StudySpec
@@ -61,7 +61,7 @@ def launch(
     if executor not in launching.EXECUTORS:
         raise InputError(f"executor: {executor!r} is unknown. Use one of {', '.join(launching.EXECUTORS)}.")
     if not as_json:
-        _print_plan(loaded, executor)
+        _print_plan(loaded, executor, address)
         if not yes and sys.stdin.isatty() and sys.stdout.isatty():
             typer.confirm("Start?", default=True, abort=True)
     options = _options(executor, address, as_json)
@@ -164,23 +164,34 @@ def _load(path: Path, overrides: list[str] | None, *, name: str | None = None, t
     return read_spec(path, changes)
 
 
-def _plan(spec: StudySpec, executor: str = "ray") -> View:
-    """The plan on this machine; a cluster may offer more slots."""
+def _plan(spec: StudySpec, executor: str = "ray", address: str | None = None) -> View:
+    """The plan on this machine; a cluster may offer more slots.
+
+    Raises:
+        ResourceError: this machine can't hold a trial, and no cluster at an address is to do so.
+    """
     from sweep.core import plan
-    from sweep.core.capacity import at_once, grant
+    from sweep.core.capacity import Grant, at_once, grant
     from sweep.executors.machine import this_machine
     from sweep.training.fused import keys
     from sweep.watch.plan import plan_view
 
-    granted = grant(spec.resources, [this_machine()])
+    try:
+        granted = grant(spec.resources, [this_machine()])
+    except ResourceError:
+        if address is None:
+            raise
+        elsewhere = f"This machine can't hold a trial; whether the cluster at {address} can is seen at the start."
+        share = spec.resources.gpu
+        granted = Grant(1, 0.0 if share == "auto" else share, spec.resources.cpu, (elsewhere,))
     slots = 1 if executor == "inline" else granted.slots
     lanes = spec.resources.fuse if executor == "ray" and keys.can_fuse(spec) else 1
     made = plan.make(spec, slots=at_once(spec.resources, slots, lanes), gpu=granted.gpu)
     return plan_view(spec, made, (*granted.notes, *keys.notes(spec, executor)))
 
 
-def _print_plan(spec: StudySpec, executor: str = "ray") -> None:
-    console().print(_plan(spec, executor))
+def _print_plan(spec: StudySpec, executor: str = "ray", address: str | None = None) -> None:
+    console().print(_plan(spec, executor, address))
 
 
 def _options(executor: str, address: str | None, as_json: bool) -> Options:

@@ -54,7 +54,8 @@ def grant(resources: Resources, nodes: Sequence[Node]) -> Grant:
         )
     if share and not most:
         cpu = min(cpu, cores)
-        notes = (f"No GPU here: trials run on the CPU ({_cores(cpu)} each, gpu: {share:g} unused).",)
+        process = " and one process" if share > 1 else ""
+        notes = (f"No GPU here: trials run on the CPU ({_cores(cpu)}{process} each, gpu: {share:g} unused).",)
         share = 0.0
     if share > most:
         raise ResourceError(

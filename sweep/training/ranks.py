@@ -128,6 +128,7 @@ class _Rank:
     def __init__(self, job: Job, listener: int) -> None:
         self.number, self.world_size = job.rank, job.world_size
         self.connection, theirs = Pipe()
+        self.silent = False  # its side of the connection is closed
         self.report: Reported | None = None
         self.outcome: Outcome | None = None
         env = {**os.environ, **job.placement.env}
@@ -224,8 +225,8 @@ def _relay(ranks: Sequence[_Rank], placement: Placement, channel: Channel) -> Ou
 
 
 def _spoke(ranks: Sequence[_Rank], timeout: float) -> list[_Rank]:
-    """Those that have something to say, or whose connection is closed."""
-    waiting = {rank.connection: rank for rank in ranks if not rank.outcome}
+    """Those that have something to say, or whose connection was closed."""
+    waiting = {rank.connection: rank for rank in ranks if not rank.outcome and not rank.silent}
     return [waiting[ready] for ready in wait(list(waiting), timeout) if isinstance(ready, Connection)]
 
 
@@ -250,9 +251,7 @@ def _received(rank: _Rank) -> object:
     try:
         return rank.connection.recv()
     except (EOFError, OSError):
-        # It is gone, or about to be.
-        with suppress(ChildProcessError):
-            os.waitid(os.P_PID, rank.process.pid, os.WEXITED | os.WNOWAIT)
+        rank.silent = True
         return None
 
 
@@ -260,22 +259,26 @@ def _look_for_the_reason(echoing: _Rank, ranks: Sequence[_Rank]) -> None:
     """Raise the failure of the rank that others miss, if it shows within a while."""
     others = [rank for rank in ranks if rank is not echoing]
     deadline = time.monotonic() + ECHO_S
-    while (left := deadline - time.monotonic()) > 0 and others:
-        for rank in _spoke(others, min(left, POLL_S)):
+    while others and time.monotonic() < deadline:
+        if ended := next((rank for rank in others if rank.outcome), None):
+            raise TrainingError(f"{ended} returned while {echoing} waited for it. Do the same steps on each rank.")
+        _check_living(others)
+        for rank in _spoke(others, POLL_S):
             message = _received(rank)
-            if isinstance(message, Failed):
+            if isinstance(message, Ended):
+                rank.outcome = message.outcome
+            elif isinstance(message, Failed):
                 others.remove(rank)
                 if not message.echo:
                     raise _failure(rank, message)
-            elif isinstance(message, Ended):
-                raise TrainingError(f"{rank} returned while {echoing} waited for it. Do the same steps on each rank.")
-        _check_living(others)
 
 
 def _check_living(ranks: Sequence[_Rank]) -> None:
     for rank in ranks:
+        if rank.outcome or (status := rank.status()) is None:
+            continue
         # Its last words come before its death is held against it.
-        if not rank.outcome and (status := rank.status()) is not None and not rank.connection.poll():
+        if rank.silent or not rank.connection.poll():
             raise TrainingError(f"{rank} {_how(status)}; the others were ended.")
 
 

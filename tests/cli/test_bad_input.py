@@ -63,6 +63,19 @@ def test_wrong_file_is_refused_in_words_and_leaves_nothing(folder, sweep, verb, 
     assert left(folder) == set()
 
 
+def test_more_gpus_than_this_machine_has_are_refused_where_it_is_to_run_them(folder, sweep, monkeypatch):
+    monkeypatch.setattr("sweep.executors.machine.visible_gpus", lambda: 2)
+    assert sweep("preview", "toy.yaml", "--set", "resources.gpu=2").code == 0
+    result = sweep("preview", "toy.yaml", "--set", "resources.gpu=4")
+    assert result.code == 2
+    assert "a trial asks for 4 GPUs, and no node has more than 2" in result.err
+    # Nobody listens there: it is the address that is refused, after the plan.
+    result = sweep("launch", "toy.yaml", "--set", "resources.gpu=4", "--address", "127.0.0.1:1", "--yes")
+    assert result.code == 2
+    assert "whether the cluster at 127.0.0.1:1 can is seen at the start" in result.out
+    assert "no Ray cluster lets us in" in result.err
+
+
 def test_missing_file_names_the_nearest(folder, launch):
     result = launch("toi.yaml")
     assert result.code == 2

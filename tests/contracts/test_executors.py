@@ -156,6 +156,22 @@ def test_decision_ends_the_attempt_at_that_very_report(make, placement, action, 
     assert director.calls[-1] == ("ended", (0, 1), outcome)
 
 
+def test_trial_of_two_gpus_has_one_reporter_and_stops_on_both(make, placement):
+    executor, _ = make()
+    director = ScriptedDirector(
+        [placement(0, "together", gpu=2, device="cpu")],
+        lambda _, metrics: "stop" if metrics["epoch"] == 2 else "advance",
+    )
+    executor.run(director)
+    assert director.calls == [
+        ("started", (0, 1)),
+        ("reported", (0, 1), 1, 0.5),
+        ("reported", (0, 1), 2, 0.5),
+        ("ended", (0, 1), "stopped"),
+    ]
+    assert director.checkpoints[0].endswith("epoch-2")
+
+
 def test_exception_fails_the_attempt_with_its_traceback(make, placement):
     executor, _ = make()
     director = ScriptedDirector([placement(0, "fail")])

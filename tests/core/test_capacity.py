@@ -14,6 +14,7 @@ from sweep.errors import ResourceError
         (Resources(cpu=1, gpu=0.25), [Node("a", 16, 2)], 8, 0.25),
         (Resources(cpu=1, gpu=0.3), [Node("a", 16, 1)], 3, 0.3),
         (Resources(cpu=4, gpu=0.25), [Node("a", 8, 2)], 2, 0.25),
+        (Resources(cpu=1, gpu=2), [Node("a", 16, 4), Node("b", 16, 3)], 3, 2),
         (Resources(cpu=1, gpu=1), [Node("a", 16, 2), Node("b", 16, 1)], 3, 1),
         (Resources(cpu=1, gpu=0.25), [Node("head", 8, 0), Node("b", 16, 1)], 4, 0.25),
         (Resources(cpu=1, gpu=0.25, max_concurrent=2), [Node("a", 16, 2)], 2, 0.25),
@@ -28,6 +29,12 @@ def test_cluster_without_gpus_runs_on_cpu_slots_and_says_so_once():
     granted = grant(Resources(cpu=1, gpu=0.25), [Node("a", 2, 0), Node("b", 2, 0)])
     assert (granted.slots, granted.gpu, granted.cpu) == (4, 0, 1)
     assert granted.notes == ("No GPU here: trials run on the CPU (1 core each, gpu: 0.25 unused).",)
+
+
+def test_without_gpus_a_trial_of_several_is_one_process():
+    granted = grant(Resources(cpu=1, gpu=4), [Node("laptop", 2, 0)])
+    assert (granted.slots, granted.gpu) == (2, 0)
+    assert granted.notes == ("No GPU here: trials run on the CPU (1 core and one process each, gpu: 4 unused).",)
 
 
 def test_more_gpus_than_any_node_has_is_refused():
