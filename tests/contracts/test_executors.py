@@ -156,6 +156,7 @@ def test_decision_ends_the_attempt_at_that_very_report(make, placement, action, 
     assert director.calls[-1] == ("ended", (0, 1), outcome)
 
 
+@pytest.mark.slow
 def test_trial_of_two_gpus_has_one_reporter_and_stops_on_both(make, placement):
     executor, _ = make()
     director = ScriptedDirector(
