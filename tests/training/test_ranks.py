@@ -220,7 +220,7 @@ class Alone:
 
 def context(rank, world_size):
     standard = Placement("s", 0, 1, {}, "m:f", 1, "epoch", 1, "/nowhere", device="cpu")
-    return Context(standard, Alone(), Group(rank, world_size))
+    return Context(standard, Alone(), group=Group(rank, world_size))
 
 
 @given(st.integers(1, 9), st.integers(0, 40))
