@@ -283,8 +283,10 @@ def _check_living(ranks: Sequence[_Rank]) -> None:
 
 
 def _how(status: int) -> str:
+    if status == -signal.SIGKILL:
+        return "was killed by SIGKILL, as the kernel does when memory runs out"
     if status < 0:
-        return f"was killed by {signal.Signals(-status).name}"
+        return f"was killed by signal {-status}"
     return f"left its process with status {status}, without a word"
 
 
