@@ -51,7 +51,7 @@ def run(placement, scripted, tmp_path):
 
     def run(config, *, name, answers=None, **fields):
         channel = scripted(answers)
-        fields = {"max_t": 2, "cpu": 2, "trial_dir": str(tmp_path / name), **fields}
+        fields = {"max_t": 2, "trial_dir": str(tmp_path / name), **fields}
         run_attempt(placement(entrypoint="sweep.training.vision:train", config=config, **fields), channel)
         return channel
 
