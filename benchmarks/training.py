@@ -35,6 +35,7 @@ from sweep.core.protocols import Decision, Placement
 from sweep.training import data as datasets
 from sweep.training import vision
 from sweep.training.context import Context
+from sweep.training.loop import lr_factor, make_optimizer
 from sweep.training.models import build
 from sweep.training.settings import Settings
 
@@ -98,9 +99,9 @@ def bare(config: dict[str, Any], *, device: str, epochs: int) -> Iterator[float]
     shape = {"num_classes": len(data.classes), "in_channels": data.channels, "image_size": data.image_size}
     torch.manual_seed(0)
     model = build(settings.model, **shape, **settings.model_options).to(place)
-    optimizer = vision.make_optimizer(model, settings)
+    optimizer = make_optimizer(model, settings)
     steps = len(data.train.labels) // settings.batch_size
-    schedule = LambdaLR(optimizer, lambda step: vision.lr_factor(step / steps, settings))
+    schedule = LambdaLR(optimizer, lambda step: lr_factor(step / steps, settings))
     mean = torch.tensor(data.mean, device=place).view(1, -1, 1, 1)
     std = torch.tensor(data.std, device=place).view(1, -1, 1, 1)
     images, labels = data.train.images.to(place), data.train.labels.to(place)
@@ -165,8 +166,8 @@ def with_dataloader(folder: Path, config: dict[str, Any], *, device: str) -> lis
     )  # fmt: skip
     shape = {"num_classes": len(dataset.classes), "in_channels": 3, "image_size": TRAIN_SIZE}
     model = build(settings.model, **shape, **settings.model_options).to(place)
-    optimizer = vision.make_optimizer(model, settings)
-    schedule = LambdaLR(optimizer, lambda step: vision.lr_factor(step / len(loader), settings))
+    optimizer = make_optimizer(model, settings)
+    schedule = LambdaLR(optimizer, lambda step: lr_factor(step / len(loader), settings))
     criterion = nn.CrossEntropyLoss()
     model.train()
     seconds = []

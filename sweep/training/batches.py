@@ -58,9 +58,16 @@ class Normalise:
         return (images.float() / 255 - self.mean) / self.std
 
 
-def steps_per_epoch(images: int, batch_size: int) -> int:
-    """Whole batches in an epoch; one when there are fewer images than a batch holds."""
-    return max(1, images // batch_size)
+def steps_per_epoch(samples: int, batch_size: int) -> int:
+    """Whole batches in an epoch; one when there are fewer samples than a batch holds."""
+    return max(1, samples // batch_size)
+
+
+def shuffled(count: int, batch_size: int, generator: torch.Generator, device: torch.device) -> Iterator[torch.Tensor]:
+    """Indices of each batch of an epoch, on `device`; the last, smaller one is left out."""
+    order = torch.randperm(count, generator=generator, device=generator.device).to(device)
+    for step in range(steps_per_epoch(count, batch_size)):
+        yield order[step * batch_size : (step + 1) * batch_size]
 
 
 def training_batches(
@@ -81,8 +88,6 @@ def training_batches(
         uint8 images (N, C, H, W) and their labels (N,).
     """
     device = generator.device
-    order = torch.randperm(len(pair.labels), generator=generator, device=device).to(pair.images.device)
-    for step in range(steps_per_epoch(len(order), batch_size)):
-        chosen = order[step * batch_size : (step + 1) * batch_size]
+    for chosen in shuffled(len(pair.labels), batch_size, generator, pair.images.device):
         images = augmented(on_device(pair.images[chosen], device), augment, generator, cutout_part=cutout)
         yield images, on_device(pair.labels[chosen], device)

@@ -226,7 +226,7 @@ class Context:
         self._split_seen = True
         return self._placement.batch_split
 
-    def parts(self, *tensors: torch.Tensor) -> Iterator[tuple[tuple[torch.Tensor, ...], float]]:
+    def parts(self, *tensors: torch.Tensor, accumulate: int = 1) -> Iterator[tuple[tuple[torch.Tensor, ...], float]]:
         """A batch in `batch_split` parts, each with its weight: its share of the samples, so the weights' sum is 1.
 
         The gradients of each part's mean loss times its weight add up to those of the whole batch's mean loss::
@@ -238,6 +238,7 @@ class Context:
         Args:
             tensors: (n, ...) each, samples first; n at least 1. What is computed over a batch as a whole, such as
                 batch norm's statistics, is over each part.
+            accumulate: into how many parts the batch is to be computed anyway, at least 1; `batch_split` multiplies it.
 
         Raises:
             TrainingError: none was given, or they differ in n.
@@ -249,8 +250,9 @@ class Context:
                 "Give the tensors of one batch, which have the same first dimension, at least 1."
             )
         (size,) = sizes
-        self._smallest_batch = min(size, self._smallest_batch or size)
-        count = min(self.batch_split, size)
+        smallest = -(-size // accumulate)
+        self._smallest_batch = min(smallest, self._smallest_batch or smallest)
+        count = min(self.batch_split * accumulate, size)
         for index in range(count):
             part = slice(size * index // count, size * (index + 1) // count)
             yield tuple(each[part] for each in tensors), (part.stop - part.start) / size
@@ -273,7 +275,7 @@ class Context:
 
     def backward_and_step(
         self,
-        loss: torch.Tensor,
+        loss: torch.Tensor | Iterable[torch.Tensor],
         optimizer: torch.optim.Optimizer,
         *,
         clip_norm: float | None = None,
@@ -283,7 +285,8 @@ class Context:
         """Go one step down the gradient: backward, unscale, clip, step, clear.
 
         Args:
-            loss: scalar, computed inside `autocast`.
+            loss: scalar, computed inside `autocast`; or the scalars whose sum it is, a batch's parts. Each is asked for
+                when the one before has gone backward, so that a generator holds one part's activations at a time.
             optimizer: moved once; its gradients are cleared afterwards.
             clip_norm: largest 2-norm of all gradients together; None leaves them as they are.
             parameters: what `clip_norm` measures; all of the optimizer's by default.
@@ -293,12 +296,22 @@ class Context:
             NonFiniteLossError: the loss is NaN or infinite. Neither weights nor optimizer have moved.
         """
         self._step += 1
-        value = loss.detach().item()
-        if not math.isfinite(value):
-            raise NonFiniteLossError(self._non_finite(value, optimizer))
-        moved = self.precision.step(loss, optimizer, clip_norm=clip_norm, parameters=parameters)
+        losses = self._finite(loss, optimizer)
+        moved = self.precision.step(losses, optimizer, clip_norm=clip_norm, parameters=parameters)
         if scheduler is not None and moved:
             scheduler.step()
+
+    def _finite(
+        self, loss: torch.Tensor | Iterable[torch.Tensor], optimizer: torch.optim.Optimizer
+    ) -> Iterator[torch.Tensor]:
+        from torch import Tensor
+
+        for part in (loss,) if isinstance(loss, Tensor) else loss:
+            value = part.detach().item()
+            if not math.isfinite(value):
+                optimizer.zero_grad()  # those of the parts before it
+                raise NonFiniteLossError(self._non_finite(value, optimizer))
+            yield part
 
     def _non_finite(self, value: float, optimizer: torch.optim.Optimizer) -> str:
         rate = optimizer.param_groups[0]["lr"]

@@ -81,7 +81,7 @@ class Precision:
 
     def step(
         self,
-        loss: torch.Tensor,
+        losses: Iterable[torch.Tensor],
         optimizer: torch.optim.Optimizer,
         *,
         clip_norm: float | None = None,
@@ -92,10 +92,9 @@ class Precision:
         Returns:
             Whether the optimizer moved: fp16 skips a step whose gradients overflowed, and lowers its scale.
         """
-        if self.scaler is None:
-            torch.autograd.backward(loss)
-        else:
-            torch.autograd.backward(self.scaler.scale(loss))
+        for loss in losses:
+            torch.autograd.backward(loss if self.scaler is None else self.scaler.scale(loss))
+        if self.scaler is not None:
             self.scaler.unscale_(optimizer)
         if clip_norm is not None:
             torch.nn.utils.clip_grad_norm_(_all(optimizer) if parameters is None else parameters, clip_norm)

@@ -73,14 +73,14 @@ class Scaled(Precision):
 
 def test_gradients_are_unscaled_before_they_are_clipped_and_applied():
     weight = torch.nn.Parameter(torch.tensor([2.0]))
-    assert Scaled().step(weight.sum(), torch.optim.SGD([weight], lr=0.5), clip_norm=2.0)
+    assert Scaled().step([weight.sum()], torch.optim.SGD([weight], lr=0.5), clip_norm=2.0)
     assert weight.item() == 1.5
 
 
 def test_an_overflow_skips_the_step_and_lowers_the_scale():
     precision = Scaled()
     weight = torch.nn.Parameter(torch.tensor([2.0]))
-    moved = precision.step(weight.sum() * 3e38, torch.optim.SGD([weight], lr=0.5))
+    moved = precision.step([weight.sum() * 3e38], torch.optim.SGD([weight], lr=0.5))
     assert not moved
     assert weight.item() == 2.0
     assert precision.state_dict()["scale"] == 2.0

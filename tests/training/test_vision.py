@@ -9,7 +9,7 @@ from PIL import Image
 
 from sweep.errors import CheckpointError, NonFiniteLossError, TrainingError
 from sweep.store import checkpoints
-from sweep.training import data, vision
+from sweep.training import data, loop, vision
 from sweep.training.attempt import run_attempt
 from sweep.training.models import build
 from sweep.training.settings import Settings
@@ -215,7 +215,7 @@ def test_only_options_that_are_named_reach_the_model():
 
 def factors(moments, **config):
     settings = Settings.parse({"epochs": 10, **config}, 3)
-    return [vision.lr_factor(moment, settings) for moment in moments]
+    return [loop.lr_factor(moment, settings) for moment in moments]
 
 
 def test_the_schedule_rises_then_falls():
@@ -232,7 +232,7 @@ def test_a_warmup_longer_than_training_never_reaches_the_top():
 @pytest.mark.parametrize("model", ["vit_tiny", "simplenet", "resnet18"])
 def test_weight_decay_is_on_weights_alone(model):
     built = build(model, 10, 1, 8)
-    optimizer = vision.make_optimizer(built, Settings.parse({"weight_decay": 0.3}, 3))
+    optimizer = loop.make_optimizer(built, Settings.parse({"weight_decay": 0.3}, 3))
     decay = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
     told = {name: decay[id(p)] for name, p in built.named_parameters()}
     assert len(told) == len(decay)

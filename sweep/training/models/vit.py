@@ -25,16 +25,17 @@ class Block(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, dim))
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        """(N, T, dim) to (N, T, dim)."""
-        tokens = tokens + self.dropout(self.attend(self.norm1(tokens)))
+    def forward(self, tokens: torch.Tensor, real: torch.Tensor | None = None) -> torch.Tensor:
+        """(N, T, dim) to (N, T, dim); where `real`, (N, T) bool, is false, nobody attends to a token."""
+        tokens = tokens + self.dropout(self.attend(self.norm1(tokens), real))
         return tokens + self.dropout(self.mlp(self.norm2(tokens)))  # type: ignore[no-any-return]
 
-    def attend(self, tokens: torch.Tensor) -> torch.Tensor:
+    def attend(self, tokens: torch.Tensor, real: torch.Tensor | None = None) -> torch.Tensor:
         """Self-attention of all heads, (N, T, dim) to (N, T, dim)."""
         # (N, T, 3*dim) -> q, k and v, each (N, heads, T, dim / heads)
         q, k, v = self.qkv(tokens).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
-        mixed = functional.scaled_dot_product_attention(q, k, v)
+        mask = None if real is None else real[:, None, None, :]  # for all heads and all queries
+        mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         return self.out(mixed.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
 
 
