@@ -147,7 +147,7 @@ class TextSettings(LoopSettings):
     label: str | None = None
     """For `table`: the column of the label; "label" by default."""
 
-    length: int = Field(default=48, ge=1)
+    length: int = Field(default=32, ge=1)
     """Tokens of a text that are read; the rest is cut off."""
     vocabulary: int = Field(default=4000, ge=3)
     """Different tokens that the model knows, the most frequent of the training texts."""

@@ -246,9 +246,11 @@ def _split(
     count = max(len(classes), len(texts) // VAL_SHARE)
     rest, test = hold_out(everything, count, name)
     train, val = hold_out(rest, count, name)
-    pairs = (TextPair(tuple(texts[int(at)] for at in part.images), part.labels) for part in (train, val, test))
-    return TextData(name, *pairs, classes=classes, options=options)
-    return TextData(name, train, val, test, classes, options)
+
+    def chosen(part: TensorPair) -> TextPair:
+        return TextPair(tuple(texts[int(index)] for index in part.images), part.labels)
+
+    return TextData(name, chosen(train), chosen(val), chosen(test), classes, options)
 
 
 TEXTS: dict[str, Callable[..., TextData]] = {"docstrings": docstrings, "table": table}
