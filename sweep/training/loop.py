@@ -30,7 +30,8 @@ class Loop(ABC):
 
     Attributes:
         RATE: the metric that counts training samples a second.
-        model: the one that is trained.
+        val_split: samples (N, ...) and labels (N,) that trials are compared on.
+        model: the one that is trained; with several GPUs each rank has it.
         average: with `ema`, the moving average of its weights, which is evaluated and promoted.
 
     Args:
@@ -41,23 +42,25 @@ class Loop(ABC):
     """
 
     RATE: ClassVar[str]
+    val_split: tuple[torch.Tensor, torch.Tensor]
 
     def __init__(self, settings: LoopSettings, ctx: Context, model: nn.Module, samples: int) -> None:
         self.settings, self.ctx, self.model = settings, ctx, model
         self.average = average(model, settings.ema) if settings.ema else None
+        self._whole = ctx.wrap(model)
         self.optimizer = make_optimizer(model, settings)
         steps = steps_per_epoch(samples, settings.batch_size)
         self.schedule = LambdaLR(self.optimizer, lambda step: lr_factor(step / steps, settings))
         wanted = compiling.pays(model, ctx.device) if settings.compile == "auto" else settings.compile
-        self._forward: Callable[..., Any] = compiling.compiled(model) if wanted else model
+        self._forward: Callable[..., Any] = compiling.compiled(self._whole) if wanted else self._whole
 
     @abstractmethod
     def batches(self, generator: torch.Generator) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """An epoch's batches on the device: what the model takes, and labels (B,) or their probabilities (B, K)."""
 
     @abstractmethod
-    def score(self, model: nn.Module) -> tuple[float, float]:
-        """Mean cross entropy and accuracy (0..1) of a model over the val split."""
+    def prepare(self, samples: torch.Tensor) -> torch.Tensor:
+        """Samples of the val split, on the device, to what the model takes."""
 
     def run(self) -> None:
         """Train from the last checkpoint, or the start, to the end of `epochs` or `max_t`; report each epoch.
@@ -84,14 +87,17 @@ class Loop(ABC):
             rate = self.optimizer.param_groups[0]["lr"]
             losses.append(self._step(inputs, targets))
             seen += len(targets)
-        train_loss = torch.stack(losses).mean().item()  # waits for the GPU, so the time is true
+        train_loss = self.ctx.mean(torch.stack(losses).mean())  # waits for the GPU, so the time is true
         return {"train_loss": train_loss, "learning_rate": rate, self.RATE: seen / (time.perf_counter() - began)}
 
     def validate(self) -> dict[str, float]:
         """Loss and accuracy on the val split."""
+        model = self.model if self.average is None else self.average.module
+        samples, labels = self.ctx.shard(*self.val_split)
         with self.ctx.autocast():
-            loss, accuracy = self.score(self.model if self.average is None else self.average.module)
-        return {"val_loss": loss, "val_accuracy": accuracy}
+            loss, accuracy = score(model, samples, labels, self.prepare, self.ctx.device)
+        count = len(labels)
+        return {"val_loss": self.ctx.mean(loss, count), "val_accuracy": self.ctx.mean(accuracy, count)}
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint holds; the context adds generators and GradScaler. "model" is what gets promoted."""
@@ -115,10 +121,10 @@ class Loop(ABC):
         try:
             loss = self._descend(inputs, targets)
         except RuntimeError as error:
-            if self._forward is self.model or not compiling.failed(error):
+            if self._forward is self._whole or not compiling.failed(error):
                 raise
             sys.stderr.write(f"compile: the compiler failed, so the trial goes on without it: {_first_line(error)}\n")
-            self._forward = self.model
+            self._forward = self._whole
             self.optimizer.zero_grad()
             loss = self._descend(inputs, targets)
         if self.average is not None:
@@ -127,13 +133,17 @@ class Loop(ABC):
 
     def _descend(self, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         losses: list[torch.Tensor] = []
+        size = len(targets)
+        # Each rank cuts its part of the same batch, which is computed as a whole: the result is one process's.
+        inputs, targets = self.ctx.shard(inputs, targets)
+        own = len(targets) * self.ctx.world_size / size
 
         def parts() -> Iterator[torch.Tensor]:
             settings = self.settings
             for (some, wanted), share in self.ctx.parts(inputs, targets, accumulate=settings.accumulate):
                 with self.ctx.autocast():
                     logits = self._forward(some)
-                    loss = share * functional.cross_entropy(logits, wanted, label_smoothing=settings.label_smoothing)
+                    loss = own * share * functional.cross_entropy(logits, wanted, label_smoothing=settings.label_smoothing)
                 losses.append(loss.detach())
                 yield loss
 

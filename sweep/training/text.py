@@ -86,9 +86,9 @@ class _Run(Loop):
         for chosen in shuffled(len(labels), self.settings.batch_size, generator, labels.device):
             yield tokens[chosen], labels[chosen]
 
-    def score(self, model: nn.Module) -> tuple[float, float]:
-        """Over the val texts."""
-        return score(model, *self.val_split, lambda tokens: tokens, self.ctx.device)
+    def prepare(self, samples: torch.Tensor) -> torch.Tensor:
+        """Tokens are what the model takes."""
+        return samples
 
 
 def evaluate(checkpoint: Path | str, split: str = "test", *, device: str = "cpu") -> dict[str, float]:

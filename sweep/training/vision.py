@@ -96,9 +96,9 @@ class _Run(Loop):
                 targets = weight * one + (1 - weight) * other
             yield inputs.contiguous(memory_format=self.memory_format), targets
 
-    def score(self, model: nn.Module) -> tuple[float, float]:
-        """Over the val images."""
-        return score(model, *self.val_split, self.normalise, self.ctx.device)
+    def prepare(self, samples: torch.Tensor) -> torch.Tensor:
+        """uint8 images to normalised floats."""
+        return self.normalise(samples)
 
 
 def is_convolutional(model: nn.Module) -> bool:

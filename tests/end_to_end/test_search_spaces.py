@@ -10,8 +10,9 @@ from sweep.core.space import midpoint, varying
 from sweep.core.support import unsupported
 from sweep.registry import load_weights, resolve
 from sweep.store.spec_file import read_spec
+from sweep.training import text
 from sweep.training.entrypoints import check
-from sweep.training.settings import Settings
+from sweep.training.settings import Settings, TextSettings
 
 FOLDER = Path(__file__).parents[2] / "search_spaces"
 FILES = sorted(FOLDER.glob("*.yaml"))
@@ -30,7 +31,8 @@ def test_file_is_right_and_nothing_in_it_is_unsupported(path, tmp_path):
     assert len(varying(spec)) >= 3
     check(spec.entrypoint, tmp_path)
     # Every key of every config is one that the training function knows.
-    Settings.parse(midpoint(spec), spec.scheduler.max_t)
+    settings = TextSettings if spec.entrypoint == "sweep.training.text:train" else Settings
+    settings.parse(midpoint(spec), spec.scheduler.max_t)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -58,6 +60,18 @@ def test_vit_search_runs_as_shipped_only_shorter():
     )
     assert study.status["state"] == "complete"
     assert resolve(Path("registry"), "vit@champion").manifest.metric.name == "val_loss"
+
+
+@pytest.mark.slow
+def test_text_search_ends_with_a_model_that_classifies():
+    changes = ["scheduler.max_t=4", "budget.trials=2", "parameters.dim=32", "parameters.lr=0.005", "parameters.depth=1"]
+    study = sweep.launch(FOLDER / "text.yaml", executor="inline", overrides=changes)
+    assert study.status["state"] == "complete"
+    version = resolve(Path("registry"), "text@champion")
+    assert load_weights(version)["tokens.weight"].shape[1] == 32
+    # A fifth would be right by chance.
+    assert text.evaluate(version.checkpoint)["test_accuracy"] > 0.5
+    assert text.classify(version.checkpoint, ["Return the nodes and edges of the graph."]) == ["networkx"]
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from sweep.core.protocols import Decision, Placement
+from sweep.training.attempt import run_attempt
 
 
 class ScriptedChannel:
@@ -46,6 +47,19 @@ def placement(tmp_path: Path) -> Callable[..., Placement]:
         device="cpu",
     )
     return lambda **fields: replace(standard, **fields)
+
+
+@pytest.fixture
+def run_trial(placement, scripted, tmp_path: Path) -> Callable[..., ScriptedChannel]:
+    """Runs a training function with a config and returns the channel; `name` keeps trials apart."""
+
+    def run(entrypoint, config, *, name="trial", answers=None, **fields):
+        channel = scripted(answers)
+        trial_dir = str(tmp_path / name)
+        run_attempt(placement(entrypoint=entrypoint, config=config, trial_dir=trial_dir, **fields), channel)
+        return channel
+
+    return run
 
 
 @pytest.fixture

@@ -1,16 +1,17 @@
 """The image classifier: it learns, resumes bit for bit, and refuses what it can't do."""
 
 import math
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
+from trained import content, same
 
 from sweep.errors import CheckpointError, NonFiniteLossError, TrainingError
 from sweep.store import checkpoints
 from sweep.training import data, loop, vision
-from sweep.training.attempt import run_attempt
 from sweep.training.models import build
 from sweep.training.settings import Settings
 
@@ -19,16 +20,9 @@ SMALL = {"model": "vit_tiny", "dim": 8, "depth": 1, "heads": 2, "batch_size": 40
 
 
 @pytest.fixture
-def run(placement, scripted, tmp_path):
+def run(run_trial):
     """Runs the training function and returns its channel; `name` keeps trials apart."""
-
-    def run(config, *, name="trial", answers=None, **fields):
-        channel = scripted(answers)
-        trial_dir = str(tmp_path / name)
-        run_attempt(placement(entrypoint=ENTRYPOINT, config=config, trial_dir=trial_dir, **fields), channel)
-        return channel
-
-    return run
+    return partial(run_trial, ENTRYPOINT)
 
 
 @pytest.fixture
@@ -45,21 +39,6 @@ def images(tmp_path):
 def resnet(images):
     """A config that trains a ResNet in a moment."""
     return {"model": "resnet18", "data": "image_folder", "data_dir": str(images), "image_size": 8, "optimizer": "sgd"}
-
-
-def content(checkpoint):
-    return torch.load(f"{checkpoint}/state.pt", weights_only=True)
-
-
-def same(a, b):
-    """Whether two states are equal in structure and bit for bit in every tensor."""
-    if isinstance(a, torch.Tensor):
-        return torch.equal(a, b)
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
-    if isinstance(a, list | tuple):
-        return len(a) == len(b) and all(map(same, a, b))
-    return a == b
 
 
 def test_vit_tiny_learns_digits(run):
@@ -85,6 +64,9 @@ def test_what_is_reported(run):
         {"optimizer": "sgd", "momentum": 0.0},
         {"dropout": 0.3, "augment": "crop_flip", "label_smoothing": 0.1},
         {"augment": "crop", "cutout": 0.5},
+        {"mixup": 0.4, "augment": "crop"},
+        {"ema": 0.9, "schedule": "onecycle"},
+        {"accumulate": 3, "dropout": 0.2},
         {"model": "simplenet", "dim": None, "depth": None, "heads": None, "hidden": 16, "dropout": 0.5},
     ],
     ids=lambda extra: "-".join(map(str, extra.values())),
@@ -223,6 +205,23 @@ def test_the_schedule_rises_then_falls():
     assert factors([1, 2, 6, 10, 11], warmup_epochs=2, schedule="constant") == pytest.approx([0.5, 1, 1, 1, 1])
     assert factors([0], warmup_epochs=0) == [1]
     assert 0 < factors([0], warmup_epochs=2)[0] < 0.01
+
+
+def test_onecycle_is_that_of_torch():
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    theirs = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=1.0, total_steps=11, cycle_momentum=False)
+    wanted = []
+    for _ in range(11):
+        wanted.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        theirs.step() if len(wanted) < 11 else None
+    # Theirs counts to the last step, which for 11 steps is 10; its peak is at 0.3 * 11 - 1 steps.
+    ours = factors(range(11), schedule="onecycle")
+    assert ours[0] == pytest.approx(wanted[0])
+    assert ours[-1] == pytest.approx(wanted[-1])
+    assert max(ours) == pytest.approx(1.0)
+    assert max(ours) == ours[3]
+    assert factors([10.5], schedule="onecycle") == [ours[-1]]
 
 
 def test_a_warmup_longer_than_training_never_reaches_the_top():
