@@ -23,7 +23,7 @@ HEAVY = {
     "typer": {"cli"},
     "rich": {"cli", "watch"},
     "tensorboard": {"watch"},
-    "safetensors": {"registry"},
+    "safetensors": {"registry", "training"},
     "pandas": {"api"},
 }
 IMPURE = {"os", "pathlib.Path", "socket", "subprocess", "time", "threading", "shutil", "tempfile", "numpy"}

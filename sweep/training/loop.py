@@ -143,7 +143,9 @@ class Loop(ABC):
             for (some, wanted), share in self.ctx.parts(inputs, targets, accumulate=settings.accumulate):
                 with self.ctx.autocast():
                     logits = self._forward(some)
-                    loss = own * share * functional.cross_entropy(logits, wanted, label_smoothing=settings.label_smoothing)
+                    loss = (
+                        own * share * functional.cross_entropy(logits, wanted, label_smoothing=settings.label_smoothing)
+                    )
                 losses.append(loss.detach())
                 yield loss
 
