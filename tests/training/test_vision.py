@@ -12,6 +12,7 @@ from trained import content, same
 from sweep.errors import CheckpointError, NonFiniteLossError, TrainingError
 from sweep.store import checkpoints
 from sweep.training import data, loop, vision
+from sweep.training.context import Context
 from sweep.training.models import build
 from sweep.training.settings import Settings
 
@@ -106,6 +107,24 @@ def test_a_loss_that_is_no_number_is_told_with_its_place(run):
     with pytest.raises(NonFiniteLossError, match=words):
         run({**SMALL, "model": "simplenet", "dim": None, "depth": None, "heads": None, "optimizer": "sgd", "lr": 1e30,
              "clip_norm": None, "warmup_epochs": 0})  # fmt: skip
+
+
+def test_mixed_labels_say_how_much_of_each_image_there_is(placement, scripted):
+    def batch(**config):
+        ctx = Context(placement(), scripted())
+        trial = vision._Run(Settings.parse({**SMALL, **config}, 1), data.load("digits"), ctx)
+        return next(trial.batches(torch.Generator().manual_seed(3)))
+
+    (images, labels), (mixed, shares) = batch(), batch(mixup=1.0)
+    assert torch.allclose(shares.sum(dim=1), torch.ones(400))
+    two = (shares > 0).sum(dim=1) == 2
+    own = shares[torch.arange(400), labels]
+    assert two.sum() > 300
+    other = shares.scatter(1, labels[:, None], 0).argmax(dim=1)
+    for index in two.nonzero().flatten()[:20].tolist():
+        rest = (mixed[index] - own[index] * images[index]) / (1 - own[index])
+        distances = (images[labels == other[index]] - rest).abs().amax(dim=(1, 2, 3))
+        assert distances.min() < 1e-3
 
 
 def test_channels_last_computes_the_same(run, resnet):
