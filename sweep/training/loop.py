@@ -133,19 +133,16 @@ class Loop(ABC):
 
     def _descend(self, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         losses: list[torch.Tensor] = []
-        size = len(targets)
-        # Each rank cuts its part of the same batch, which is computed as a whole: the result is one process's.
-        inputs, targets = self.ctx.shard(inputs, targets)
-        own = len(targets) * self.ctx.world_size / size
 
         def parts() -> Iterator[torch.Tensor]:
             settings = self.settings
-            for (some, wanted), share in self.ctx.parts(inputs, targets, accumulate=settings.accumulate):
+            for part, share in self.ctx.parts(inputs, targets, accumulate=settings.accumulate):
+                # Each rank cuts its slice of the same part, so that all go backward equally often.
+                some, wanted = self.ctx.shard(*part)
+                weight = share * len(wanted) * self.ctx.world_size / len(part[1])
                 with self.ctx.autocast():
                     logits = self._forward(some)
-                    loss = (
-                        own * share * functional.cross_entropy(logits, wanted, label_smoothing=settings.label_smoothing)
-                    )
+                    loss = weight * functional.cross_entropy(logits, wanted, label_smoothing=settings.label_smoothing)
                 losses.append(loss.detach())
                 yield loss
 
