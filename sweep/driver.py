@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from sweep.core import events as ev
 from sweep.core import study as core
-from sweep.core.protocols import Capacity, Decision, Placement, Sampler
+from sweep.core.protocols import Capacity, Decision, GpuMemory, Placement, Sampler
 from sweep.core.seeds import derive
 from sweep.core.space import varying
 from sweep.core.spec import StudySpec
@@ -78,25 +78,27 @@ class Driver:
         self._clock = clock
         self._placements: deque[Placement] = deque()
         self._at_work: set[tuple[int, int]] = set()
+        self._memory: dict[tuple[int, int], GpuMemory] = {}
         self._kept: list[Trial] = []
         self._batching = False
         self._untidy: dict[int, Trial] = {}
         self._stop_reason: str | None = None
         self._finished = False
         self._last_seen = 0.0
-        self._capacity = Capacity(slots=1)
 
     # The run
 
     def begin(self, executor: str, capacity: Capacity) -> None:
         """Start, or go on."""
-        self._capacity = capacity
         self._sweep_up()
         self._handle(
             ev.RunStarted(
                 time=self._clock(),
                 executor=executor,
                 slots=capacity.slots,
+                gpu=capacity.gpu,
+                cpu=capacity.cpu,
+                nodes=list(capacity.nodes),
                 notes=list(capacity.notes),
                 dashboard=capacity.dashboard,
             )
@@ -168,11 +170,16 @@ class Driver:
             raise AssertionError(f"no answer to {event}")
         return decision
 
+    def measured(self, placement: Placement, memory: GpuMemory) -> None:
+        """The attempt took this much memory of its GPU."""
+        self._memory[placement.trial, placement.attempt] = memory
+
     def ended(
         self, placement: Placement, outcome: ev.Outcome, error: str | None = None, cause: ev.Cause | None = None
     ) -> None:
         """The attempt is over."""
         key = (placement.trial, placement.attempt)
+        memory = self._memory.pop(key, None)
         if key not in self._at_work:
             return
         if outcome == "failed":
@@ -189,6 +196,8 @@ class Driver:
                 outcome=outcome,
                 error=error,
                 cause=cause,
+                peak_memory=memory.peak if memory else None,
+                gpu_memory=memory.total if memory else None,
             )
         )
 
@@ -260,6 +269,9 @@ class Driver:
         match command:
             case core.AskConfig():
                 return [self._ask(command.trial)]
+            case core.ChooseShare():
+                now = self._clock()
+                return [ev.ShareChosen(time=now, gpu=command.gpu, slots=command.slots, reason=command.reason)]
             case core.StartAttempt():
                 self._placements.append(self._placement(command))
             case core.ReportToSampler():
@@ -300,8 +312,8 @@ class Driver:
             trial_dir=str(self._paths.trial(trial.number).root),
             checkpoint=self._usable(command.checkpoint),
             checkpoint_every=spec.checkpoint.every,
-            gpu=self._capacity.gpu,
-            cpu=self._capacity.cpu,
+            gpu=command.demand.gpu,
+            cpu=command.demand.cpu,
             env=spec.environment.env,
             working_dir=str(self._working_dir),
             label=label(self.study.spec, trial.config),

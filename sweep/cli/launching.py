@@ -177,7 +177,7 @@ def _plan(spec: StudySpec, executor: str = "ray", address: str | None = None) ->
     from sweep.watch.plan import plan_view
 
     try:
-        granted = grant(spec.resources, [this_machine()])
+        granted = grant(spec.resources, [this_machine(memory=spec.resources.gpu_memory is not None)])
     except ResourceError:
         if address is None:
             raise

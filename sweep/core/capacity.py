@@ -5,17 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sweep.core.pool import Demand, Node, count, share_of
 from sweep.core.spec import Resources
 from sweep.errors import ResourceError
-
-
-@dataclass(frozen=True)
-class Node:
-    """What one machine of the cluster offers."""
-
-    name: str
-    cpu: float
-    gpu: float
 
 
 @dataclass(frozen=True)
@@ -43,7 +35,8 @@ def grant(resources: Resources, nodes: Sequence[Node]) -> Grant:
     Raises:
         ResourceError: no node can hold even one trial, or none has a core yet.
     """
-    share = float(resources.gpu) if isinstance(resources.gpu, int | float) else 0.0
+    # auto: a whole one, until the first trial has shown what it takes.
+    share = 1.0 if resources.gpu == "auto" else float(resources.gpu)
     cpu = resources.cpu
     notes: tuple[str, ...] = ()
     most, cores = max((node.gpu for node in nodes), default=0), max((node.cpu for node in nodes), default=0)
@@ -52,17 +45,23 @@ def grant(resources: Resources, nodes: Sequence[Node]) -> Grant:
         raise ResourceError(
             "no node offers a core yet: this cluster's workers have not started. Start one (min_workers: 1), or wait."
         )
-    if share and not most:
+    if (share or resources.gpu_memory) and not most:
         cpu = min(cpu, cores)
         process = " and one process" if share > 1 else ""
-        notes = (f"No GPU here: trials run on the CPU ({_cores(cpu)}{process} each, gpu: {share:g} unused).",)
+        asked = _asked(resources)
+        notes = (f"No GPU here: trials run on the CPU ({_cores(cpu)}{process} each, {asked} unused).",)
         share = 0.0
+    elif resources.gpu_memory:
+        named = 0.0 if resources.gpu == "auto" else share
+        share = max(named, _share_of_memory(resources.gpu_memory, nodes))
+    elif resources.gpu == "auto":
+        notes = ("gpu: auto: a trial gets a whole GPU until the first has ended and shown how much memory it takes.",)
     if share > most:
         raise ResourceError(
             f"resources.gpu: a trial asks for {share:g} GPU{'s' * (share != 1)}, and no node has more than {most:g}. "
             "Lower it, or add a node."
         )
-    slots = sum(_fit(node, cpu, share) for node in nodes)
+    slots = count(nodes, Demand(share, cpu))
     if not slots:
         beside = f" beside {share:g} GPU" if share else ""
         raise ResourceError(
@@ -77,14 +76,30 @@ def at_once(resources: Resources, slots: int, lanes: int) -> int:
     return min(slots * lanes, resources.max_concurrent or slots * lanes)
 
 
+def _asked(resources: Resources) -> str:
+    found = [] if resources.gpu == 0 else [f"gpu: {resources.gpu if resources.gpu == 'auto' else f'{resources.gpu:g}'}"]
+    return ", ".join(found + ([f"gpu_memory: {resources.gpu_memory:g}GiB"] if resources.gpu_memory else []))
+
+
+def _share_of_memory(gib: float, nodes: Sequence[Node]) -> float:
+    """The share of the smallest GPU that holds so many GiB.
+
+    Raises:
+        ResourceError: it has less, or nobody knows how much it has.
+    """
+    known = [node.gpu_memory for node in nodes if node.gpu and node.gpu_memory]
+    if not known:
+        raise ResourceError(
+            "resources.gpu_memory: no node says how much memory its GPUs have (nvidia-smi is asked). "
+            "Name a share: gpu: 0.25."
+        )
+    smallest = min(known) / 2**30
+    if gib > smallest:
+        raise ResourceError(
+            f"resources.gpu_memory: a trial asks for {gib:g} GiB, and the smallest GPU has {smallest:.1f}. Lower it."
+        )
+    return share_of(gib / smallest)
+
+
 def _cores(count: float) -> str:
     return f"{count:g} core{'s' * (count != 1)}"
-
-
-def _fit(node: Node, cpu: float, share: float) -> int:
-    by_cpu = int(node.cpu / cpu + 1e-9)
-    if not share:
-        return by_cpu
-    # Fractions don't span GPUs: three times 0.3 fit on one, and a tenth of it stays idle.
-    by_gpu = int(node.gpu) * int(1 / share + 1e-9) if share <= 1 else int(node.gpu // share)
-    return min(by_cpu, by_gpu)

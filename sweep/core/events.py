@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from sweep.core.pool import Node
+
 Outcome = Literal["returned", "stopped", "failed", "lost", "interrupted"]
 """How an attempt ended.
 
@@ -46,6 +48,13 @@ class RunStarted(Event):
     type: Literal["run_started"] = "run_started"
     executor: str
     slots: int = Field(ge=1)
+    """How many trials of the share fit at once."""
+    gpu: float = Field(default=0.0, ge=0)
+    """The share of a GPU that a trial gets here, as long as nothing else is said."""
+    cpu: float = Field(default=1.0, gt=0)
+    """Its cores."""
+    nodes: list[Node] = []
+    """What there is to share out; empty where only `slots` counts."""
     notes: list[str] = []
     dashboard: str | None = None
 
@@ -108,6 +117,20 @@ class AttemptEnded(Event):
     outcome: Outcome
     error: str | None = None
     cause: Cause | None = None
+    peak_memory: int | None = None
+    """The most bytes of its GPU that it held, where that was measured."""
+    gpu_memory: int | None = None
+    """The bytes that the GPU has."""
+
+
+class ShareChosen(Event):
+    """What share trials get from now on (`resources.gpu: auto`); derived, kept so that people can read why."""
+
+    type: Literal["share_chosen"] = "share_chosen"
+    gpu: float
+    slots: int
+    """How many trials of it fit at once."""
+    reason: str
 
 
 class StopRequested(Event):
@@ -158,6 +181,7 @@ AnyEvent = Annotated[
     | Reported
     | Decided
     | AttemptEnded
+    | ShareChosen
     | StopRequested
     | Ticked
     | RunEnded

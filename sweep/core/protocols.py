@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from sweep.core.events import Cause, Outcome
+from sweep.core.pool import Node
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,28 @@ class WritingChannel(Channel, Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class GpuMemory:
+    """What an attempt was measured to take of a GPU, in bytes.
+
+    Attributes:
+        peak: the most that its process held, CUDA's own part included.
+        total: what the GPU has.
+    """
+
+    peak: int
+    total: int
+
+
+@runtime_checkable
+class MeasuringChannel(Channel, Protocol):
+    """A channel that takes word of the memory that an attempt took; at most once, before its end."""
+
+    def measured(self, memory: GpuMemory) -> None:
+        """The attempt is over, and took this much."""
+        ...
+
+
 RunAttempt = Callable[[Placement, Channel], Outcome]
 """Runs a placement's training function to its end.
 
@@ -172,6 +195,10 @@ class Director(Protocol):
         """The training function reported; the answer is final."""
         ...
 
+    def measured(self, placement: Placement, memory: GpuMemory) -> None:
+        """The attempt took this much memory of its GPU; called before `ended`, where it was measured."""
+        ...
+
     def ended(
         self, placement: Placement, outcome: Outcome, error: str | None = None, cause: Cause | None = None
     ) -> None:
@@ -195,9 +222,10 @@ class Capacity:
     """What an executor can do, known before the first trial.
 
     Attributes:
-        slots: attempts at once.
-        gpu: share of a GPU that each gets here; 0 where there is none.
+        slots: attempts at once, of the share below.
+        gpu: share of a GPU that each gets here, unless the study says otherwise; 0 where there is none.
         cpu: cores that each gets.
+        nodes: what there is, where attempts of different shares run at once; else `slots` alone counts.
         notes: lines for the user, said once ("no GPU here: ...").
         dashboard: URL of a page that shows the attempts, if there is one.
     """
@@ -205,6 +233,7 @@ class Capacity:
     slots: int
     gpu: float = 0
     cpu: float = 1
+    nodes: tuple[Node, ...] = ()
     notes: tuple[str, ...] = ()
     dashboard: str | None = None
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from sweep.core import events as ev
+from sweep.core.pool import Demand, Pool, count, share_of
 from sweep.core.protocols import Decision
 from sweep.core.schedulers.asha import Asha, draw_bracket, ladder
 from sweep.core.spec import StudySpec
@@ -20,6 +21,9 @@ from sweep.core.trial import ENDS, Attempt, IllegalTransitionError, Report, Tria
 
 MAX_LOSSES_IN_A_ROW = 5
 """A trial that is lost this often without a report between has failed: it may be what kills its nodes."""
+
+MEMORY_MARGIN = 1.25
+"""With `resources.gpu: auto` a trial gets this much more than the most that any was seen to take."""
 
 MAX_BATCH_SPLIT = 64
 """A batch is computed in at most so many parts; a trial that still doesn't fit has failed."""
@@ -37,12 +41,13 @@ class AskConfig:
 
 @dataclass(frozen=True)
 class StartAttempt:
-    """Place this attempt; it goes on from the checkpoint, if there is one."""
+    """Place this attempt, which is to hold `demand`; it goes on from the checkpoint, if there is one."""
 
     trial: int
     attempt: int
     checkpoint: str | None
     batch_split: int = 1
+    demand: Demand = field(default_factory=Demand)
 
 
 @dataclass(frozen=True)
@@ -80,7 +85,16 @@ class EndRun:
     complete: bool
 
 
-Command = AskConfig | StartAttempt | Answer | ReportToSampler | TellSampler | EndRun
+@dataclass(frozen=True)
+class ChooseShare:
+    """Say that trials get this share from now on, and why; so many of them fit at once."""
+
+    gpu: float
+    slots: int
+    reason: str
+
+
+Command = AskConfig | StartAttempt | Answer | ChooseShare | ReportToSampler | TellSampler | EndRun
 
 
 @dataclass(frozen=True)
@@ -122,6 +136,8 @@ class StudyMachine:
         self._running: dict[int, Trial] = {}
         self._failed = self._ended_well = 0
         self._placed: set[int] = set()
+        self._pool = Pool(limit=0)
+        self._part = 0.0
         self._asking = False
         self._over = False
 
@@ -203,7 +219,7 @@ class StudyMachine:
                 self.ended = event
                 self.run = None
                 return []
-            case ev.StudyCreated() | ev.Ticked():
+            case ev.StudyCreated() | ev.Ticked() | ev.ShareChosen():
                 pass
         return commands + self._next()
 
@@ -232,6 +248,8 @@ class StudyMachine:
         self.ended = None
         self._elapsed_before_s = self.elapsed_s
         self._placed.clear()
+        limit = self.spec.resources.max_concurrent
+        self._pool = Pool(event.nodes, limit=limit) if event.nodes else Pool(limit=event.slots)
         self._asking = self._over = False
         self._waiting = dict(sorted(self._waiting.items()))
         if self.ending and self.ending.kind == "interrupt":
@@ -253,6 +271,7 @@ class StudyMachine:
         self._move(trial, TrialState.RUNNING)
         trial.verdict = None
         self._placed.discard(trial.number)
+        self._pool.move(trial.number, event.node, _gpus(event.device))
         trial.attempts.append(
             Attempt(event.attempt, event.time, event.node, event.device, event.gpu, event.batch_split)
         )
@@ -311,11 +330,24 @@ class StudyMachine:
             event.error,
             event.cause,
         )
+        self._pool.give(trial.number)
         state, reason = self._fate(trial, event)
         self._move(trial, state, reason)
-        if not state.final:
+        return self._measured(event) + (self._final(trial) if state.final else [])
+
+    def _measured(self, event: ev.AttemptEnded) -> list[Command]:
+        """With `gpu: auto`: give trials the share that holds what the largest of them took, and a margin."""
+        if self.run is None or self.spec.resources.gpu != "auto" or not (event.peak_memory and event.gpu_memory):
             return []
-        return self._final(trial)
+        before = self._demand().gpu if self._part else None
+        self._part = max(self._part, MEMORY_MARGIN * event.peak_memory / event.gpu_memory)
+        share = self._demand()
+        if share.gpu == before:
+            return []
+        slots = min(count(self.run.nodes, share), self.spec.resources.max_concurrent or math.inf)
+        used, there = event.peak_memory / 2**30, event.gpu_memory / 2**30
+        reason = f"trial {event.trial} took {used:.1f} of {there:.1f} GiB"
+        return [ChooseShare(share.gpu, int(slots) if self.run.nodes else self.run.slots, reason)]
 
     def _fate(self, trial: Trial, event: ev.AttemptEnded) -> tuple[TrialState, str]:
         """Where a trial goes when its attempt is over."""
@@ -347,6 +379,12 @@ class StudyMachine:
         return (TrialState.COMPLETE if verdict.action == "finish" else TrialState.STOPPED), verdict.reason
 
     def _failed_fate(self, trial: Trial, event: ev.AttemptEnded) -> tuple[TrialState, str]:
+        # A share that we have chosen ourselves is ours to mend.
+        grow = self.spec.retries.on_oom == "grow" or self.spec.resources.gpu == "auto"
+        if event.cause == "gpu_memory" and grow and 0 < (held := self._held(trial)) < 1:
+            # No retry of the same either: at a whole GPU it is one.
+            trial.gpu = min(1.0, 2 * held)
+            return TrialState.WAITING, ""
         if event.cause is not None and self.spec.retries.on_oom == "shrink_batch":
             split = 2 * trial.batch_split
             if split <= MAX_BATCH_SPLIT:
@@ -416,7 +454,7 @@ class StudyMachine:
         if self.ending is None and len(self.trials) >= (self.spec.budget.trials or math.inf):
             count = len(self.trials)
             self._end("drain", f"budget.trials is used up: {count} trial{'s' if count != 1 else ''}")
-        if self.ending is None and not self._asking and self._free() > 0:
+        if self.ending is None and not self._asking and self._pool.fits(self._demand()):
             self._asking = True
             commands.append(AskConfig(len(self.trials)))
         busy = self._asking or self._running or (self._placed and not halted)
@@ -424,20 +462,42 @@ class StudyMachine:
             commands += self._finish(self.ending)
         return commands
 
-    def _free(self) -> int:
-        slots = self.run.slots if self.run else 0
-        return slots - len(self._running) - len(self._placed)
+    def _demand(self, trial: Trial | None = None) -> Demand:
+        """What the next attempt of a trial holds; of a new trial, when none is given."""
+        if self.run is None:
+            return Demand()
+        # Where there is no GPU nobody gets a share, whatever was found out elsewhere.
+        gpu = self.run.gpu
+        if gpu and self._part:
+            gpu = share_of(self._part)
+        if gpu and trial:
+            gpu = max(gpu, trial.gpu)
+        return Demand(gpu, self.run.cpu)
+
+    def _held(self, trial: Trial) -> float:
+        """The share that a trial's latest attempt has, or had."""
+        gpu = trial.attempt.gpu if trial.attempt else None
+        return self._demand(trial).gpu if gpu is None else gpu
 
     def _start_waiting(self) -> list[Command]:
         commands: list[Command] = []
+        first = True
+        if len(self._waiting) == len(self._placed):
+            return commands
         for trial in self._waiting.values():
-            if self._free() <= 0:
+            if self._pool.full:
                 break
-            if trial.number not in self._placed:
+            if trial.number in self._placed:
+                continue
+            demand = self._demand(trial)
+            if self._pool.take(trial.number, demand) is not None:
                 self._placed.add(trial.number)
-                commands.append(
-                    StartAttempt(trial.number, len(trial.attempts) + 1, trial.checkpoint, trial.batch_split)
-                )
+                number = len(trial.attempts) + 1
+                commands.append(StartAttempt(trial.number, number, trial.checkpoint, trial.batch_split, demand))
+            elif first:
+                # Smaller ones may pass it, but not take what becomes free for it.
+                self._pool.wait(trial.number, demand)
+                first = False
         return commands
 
     def _finish(self, ending: Ending) -> list[Command]:
@@ -461,6 +521,12 @@ def _replace_report(trial: Trial, t: int, event: ev.Reported) -> None:
     for index, report in enumerate(trial.reports):
         if report.t == t:
             trial.reports[index] = Report(t, dict(event.metrics), event.checkpoint, event.attempt, event.time)
+
+
+def _gpus(device: str) -> tuple[int, ...]:
+    """The GPUs that a device names: "cuda:0,1"."""
+    numbers = device.removeprefix("cuda:").split(",") if device.startswith("cuda:") else []
+    return tuple(int(number) for number in numbers) if all(number.isdecimal() for number in numbers) else ()
 
 
 def replay(spec: StudySpec, events: Iterable[ev.AnyEvent]) -> StudyMachine:

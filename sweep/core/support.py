@@ -105,18 +105,6 @@ _TABLE: tuple[_Row, ...] = (
         f"{_NOT} Use metric.target, budget.trials or budget.time.",
     ),
     _Row(
-        _where(("resources", "gpu"), lambda spec: spec.resources.gpu == "auto"),
-        f"auto {_NOT} Name a share: gpu: 0.25.",
-    ),
-    _Row(
-        _where(("resources", "gpu_memory"), lambda spec: spec.resources.gpu_memory is not None),
-        f"{_NOT} Name a share: gpu: 0.25.",
-    ),
-    _Row(
-        _where(("retries", "on_oom"), lambda spec: spec.retries.on_oom == "grow"),
-        f"{{value}} {_NOT} Use shrink_batch, or fail and a larger resources.gpu.",
-    ),
-    _Row(
         _where(("storage",), lambda spec: "://" in spec.storage),
         f"a bucket {_NOT} Name a folder; on a cluster one that all nodes share.",
     ),

@@ -95,6 +95,7 @@ class Trial:
         verdict: the decision that ends the attempt at work, once there is one.
         reason: why the trial is in its final state.
         batch_split: into how many parts its next attempt computes each batch.
+        gpu: the share of a GPU that it needs, once that was found to be more than what trials get.
     """
 
     number: int
@@ -109,6 +110,7 @@ class Trial:
     failures: int = 0
     losses: int = 0
     batch_split: int = 1
+    gpu: float = 0.0
 
     def move(self, state: TrialState, reason: str = "") -> None:
         """Change the state.

@@ -8,17 +8,23 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
 import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from sweep.core.capacity import Node, grant
+from sweep.core.capacity import grant
+from sweep.core.pool import Node
 from sweep.core.protocols import Capacity
 from sweep.core.spec import Resources
 from sweep.errors import InputError, ResourceError
+from sweep.executors.machine import mps_runs, smallest_gpu
 
 LOGIN_NOTE = "The dashboard asks for a token; `ray get-auth-token` prints it."
+
+MPS_NOTE = "MPS runs here: trials on one GPU compute at the same time, each on its share of the threads."
 
 KNOCK_S = 5.0
 """How long a cluster may take to answer at its address."""
@@ -35,6 +41,7 @@ class Cluster:
     def __init__(self, options: Mapping[str, Any]) -> None:
         self._options = options
         self._ours = False
+        self._ids: dict[str, str] = {}
 
     def open(self, resources: Resources) -> Capacity:
         """Connect to Ray, or start one on this machine; find out what fits.
@@ -51,18 +58,44 @@ class Cluster:
             self._ours = True
             dashboard = context.dashboard_url
         try:
-            granted = grant(resources, _nodes())
+            nodes = self._nodes(memory=resources.gpu_memory is not None)
+            granted = grant(resources, nodes)
         except ResourceError:
             self.close()
             raise
+        shared = granted.gpu and (granted.gpu < 1 or resources.gpu == "auto")
+        mps = [MPS_NOTE] if shared and mps_runs() else []
         login = [LOGIN_NOTE] if dashboard and _asks_for_a_token(f"http://{dashboard}/api/version") else []
         return Capacity(
             slots=granted.slots,
             gpu=granted.gpu,
             cpu=granted.cpu,
-            notes=(*granted.notes, *login),
+            nodes=tuple(nodes),
+            notes=(*granted.notes, *mps, *login),
             dashboard=f"http://{dashboard}" if dashboard else None,
         )
+
+    def at(self, node: str) -> dict[str, Any]:
+        """Ray's options for an actor where room was kept for it; elsewhere, once that node is gone."""
+        if node not in self._ids:
+            return {}
+        return {"scheduling_strategy": NodeAffinitySchedulingStrategy(self._ids[node], soft=True)}
+
+    def _nodes(self, *, memory: bool) -> list[Node]:
+        """Its nodes, each under its host's name; a second one on the same host is told apart by its id."""
+        found = []
+        for node in ray.nodes():
+            if node["Alive"]:
+                name, offer = node["NodeManagerHostname"], node["Resources"]
+                name = f"{name}/{node['NodeID'][:8]}" if name in self._ids else name
+                self._ids[name] = node["NodeID"]
+                found.append(Node(name, offer.get("CPU", 0.0), offer.get("GPU", 0.0)))
+        if not memory:
+            return found
+        ask = ray.remote(num_cpus=0)(smallest_gpu)
+        asked = {node.name: ask.options(**self.at(node.name)).remote() for node in found if node.gpu}
+        told = dict(zip(asked, ray.get(list(asked.values())), strict=True))
+        return [replace(node, gpu_memory=told.get(node.name)) for node in found]
 
     def close(self) -> None:
         """Leave the cluster; a Ray that we started ends, and so do all actors of this process."""
@@ -127,11 +160,3 @@ def _asks_for_a_token(url: str) -> bool:
     except OSError:
         return False
     return False
-
-
-def _nodes() -> list[Node]:
-    return [
-        Node(node["NodeManagerHostname"], node["Resources"].get("CPU", 0.0), node["Resources"].get("GPU", 0.0))
-        for node in ray.nodes()
-        if node["Alive"]
-    ]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from sweep.core.capacity import grant
 from sweep.core.events import Outcome
-from sweep.core.protocols import Capacity, Decision, Director, Placement, RunAttempt
+from sweep.core.protocols import Capacity, Decision, Director, GpuMemory, Placement, RunAttempt
 from sweep.core.spec import Resources
 from sweep.executors.machine import this_machine
 from sweep.executors.messages import Message, failure
@@ -27,7 +27,7 @@ class InlineExecutor:
         Raises:
             ResourceError: this machine can't hold a trial.
         """
-        granted = grant(self._resources, [this_machine()])
+        granted = grant(self._resources, [this_machine(memory=self._resources.gpu_memory is not None)])
         notes = granted.notes
         if self._resources.isolation == "process":
             notes = (*notes, "resources.isolation: process has no effect here: inline runs trials in its own process")
@@ -81,3 +81,6 @@ class _Direct:
         except Exception as error:
             self.defect = error
             raise
+
+    def measured(self, memory: GpuMemory) -> None:
+        self._director.measured(self._placement, memory)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from sweep.core.events import Cause, Outcome
+from sweep.core.protocols import GpuMemory
 from sweep.errors import MemoryShareError
 
 
@@ -28,6 +29,7 @@ class Message:
     error: str | None = None
     cause: Cause | None = None
     fit: bool = True
+    memory: GpuMemory | None = None
 
 
 def failure(error: BaseException) -> Message:

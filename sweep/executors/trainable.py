@@ -7,12 +7,14 @@ import queue
 import socket
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import ray
 from ray import tune
 
-from sweep.core.protocols import Decision, Placement, RunAttempt
+from sweep.core.protocols import Decision, GpuMemory, Placement, RunAttempt
+from sweep.executors.machine import mps_settings
 from sweep.executors.messages import Message, failure
 
 JOIN_S = 5.0
@@ -27,25 +29,26 @@ class AttemptTrainable(tune.Trainable):
     """
 
     run_attempt: RunAttempt
-    cpu: float
-    gpu: float
 
     @classmethod
     def default_resource_request(cls, config: dict[str, Any]) -> tune.PlacementGroupFactory:
-        """One bundle: the trial's share."""
-        del config
-        return tune.PlacementGroupFactory([{"CPU": cls.cpu, "GPU": cls.gpu} if cls.gpu else {"CPU": cls.cpu}])
+        """One bundle: the attempt's share."""
+        placement: Placement = config["placement"]
+        gpu = {"GPU": placement.gpu} if placement.gpu else {}
+        return tune.PlacementGroupFactory([{"CPU": placement.cpu, **gpu}])
 
     def setup(self, config: dict[str, Any]) -> None:
         """Take the placement; the training function starts with the first step."""
         self._placement: Placement = config["placement"]
-        if not self.gpu:
+        if not self._placement.gpu:
             # Ray 2.60 leaves all GPUs visible to an actor that asked for none.
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
+        os.environ.update(mps_settings(self._placement.gpu))
         self._messages: queue.Queue[Message] = queue.Queue()
         self._answers: queue.Queue[Decision] = queue.Queue()
         self._thread: threading.Thread | None = None
         self._waiting = False
+        self._memory: GpuMemory | None = None
 
     def __repr__(self) -> str:
         """What the Ray dashboard shows for this actor: study, trial, attempt and the parameters that vary."""
@@ -71,14 +74,18 @@ class AttemptTrainable(tune.Trainable):
         try:
             outcome = type(self).run_attempt(self._placement, self)
         except BaseException as error:  # noqa: BLE001 - `step` waits: a thread that ends without a word hangs the study
-            self._messages.put(failure(error))
+            self._messages.put(replace(failure(error), memory=self._memory))
         else:
-            self._messages.put(Message("end", outcome=outcome))
+            self._messages.put(Message("end", outcome=outcome, memory=self._memory))
 
     def report(self, metrics: Mapping[str, float], checkpoint: str | None) -> Decision:
         """Deliver a report from the training thread; see `sweep.core.protocols.Channel`."""
         self._messages.put(Message("report", metrics=dict(metrics), checkpoint=checkpoint))
         return self._answers.get()
+
+    def measured(self, memory: GpuMemory) -> None:
+        """See `sweep.core.protocols.MeasuringChannel`; it goes with the end."""
+        self._memory = memory
 
     def cleanup(self) -> None:
         """Let the training thread leave its function, for a while."""
@@ -90,7 +97,7 @@ class AttemptTrainable(tune.Trainable):
             self._thread.join(JOIN_S)
 
 
-def trainable_class(study: str, run_attempt: RunAttempt, *, cpu: float, gpu: float) -> type[AttemptTrainable]:
+def trainable_class(study: str, run_attempt: RunAttempt) -> type[AttemptTrainable]:
     """A trainable of this study: the class name is what the Ray dashboard shows first."""
-    body = {"run_attempt": staticmethod(run_attempt), "cpu": cpu, "gpu": gpu, "__module__": __name__}
+    body = {"run_attempt": staticmethod(run_attempt), "__module__": __name__}
     return type(study, (AttemptTrainable,), body)

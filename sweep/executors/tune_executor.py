@@ -20,6 +20,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 from ray.tune.stopper import Stopper
 
+from sweep.core.pool import Demand, count
 from sweep.core.protocols import Capacity, Decision, Director, Placement, RunAttempt
 from sweep.core.spec import Resources
 from sweep.executors.cluster import Cluster, quiet
@@ -67,7 +68,6 @@ class TuneExecutor:
         self._resources = resources
         self._scratch = scratch
         self._cluster = Cluster(ray_options or {})
-        self._capacity = Capacity(slots=1)
 
     def open(self) -> Capacity:
         """Connect to Ray, or start one on this machine; find out what fits.
@@ -78,15 +78,16 @@ class TuneExecutor:
         """
         os.environ.update(_ENVIRONMENT)
         capacity = self._cluster.open(self._resources)
-        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(capacity.slots)
-        self._capacity = capacity
+        # The study hands out what fits, which is more than `slots` when shares shrink; the cores are their limit.
+        at_most = count(capacity.nodes, Demand(0, capacity.cpu))
+        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(min(self._resources.max_concurrent or at_most, at_most))
         return capacity
 
     def run(self, director: Director) -> None:
         """Let Tune place attempts until the director has finished."""
         bridge = _Bridge(director)
         tuner = tune.Tuner(
-            trainable_class(self._study, self._run_attempt, cpu=self._capacity.cpu, gpu=self._capacity.gpu),
+            trainable_class(self._study, self._run_attempt),
             tune_config=tune.TuneConfig(
                 search_alg=_Placements(bridge),
                 scheduler=_Judge(bridge),
@@ -189,6 +190,8 @@ class _Bridge:
         if tune_id not in self._started:
             self.director.started(placement, node="", device="")
         self._started.discard(tune_id)
+        if message is not None and message.memory is not None:
+            self.director.measured(placement, message.memory)
         if decision is not None and decision.outcome is not None:
             self.director.ended(placement, decision.outcome)
         elif lost:

@@ -1,13 +1,15 @@
 """Runs attempts on Ray in processes that stay warm from trial to trial: a trial starts in milliseconds.
 
-Each worker is an actor with a trial's share. An attempt is one call of it, named after study, trial and parameters, so
-it is a row of the Ray dashboard's task table; the call streams the attempt's reports. Fused attempts are calls of the
-same worker at the same time, as many as it has lanes. Ray Tune isn't involved: its controller starts a process for each
-trial, or handles one event a turn where it reuses them.
+Each worker is an actor with a share, which it keeps: attempts of other shares have other workers. An attempt is one
+call of it, named after study, trial and parameters, so it is a row of the Ray dashboard's task table; the call streams
+the attempt's reports. Fused attempts are calls of the same worker at the same time, as many as it has lanes. Ray Tune
+isn't involved: its controller starts a process for each trial, or handles one event a turn where it reuses them.
 """
 
 from __future__ import annotations
 
+import itertools
+import math
 import socket
 import time
 from collections.abc import Callable, Mapping
@@ -17,6 +19,7 @@ from typing import Any
 import ray
 
 from sweep.core.capacity import at_once
+from sweep.core.pool import Demand, Pool
 from sweep.core.protocols import Capacity, Decision, Director, Fusing, Placement, RunAttempt
 from sweep.core.spec import Resources
 from sweep.executors.cluster import Cluster, quiet
@@ -33,6 +36,9 @@ STUCK_S = 60.0
 
 FACTOR = 5
 
+BEGIN_S = 30.0
+"""How long a worker may take to begin before idle ones are let go to make room for it."""
+
 STARTED_AT_ONCE = 16
 """Workers started before there is a trial for each."""
 
@@ -43,12 +49,16 @@ class _Host:
 
     Attributes:
         worker: the actor.
+        share: what it holds, for life.
+        number: its own, in the books of who holds what.
         key: what its lanes have in common; None for one that is idle, or has an attempt that isn't fused.
         attempts: how many it runs.
         fit: whether it can take another.
     """
 
     worker: Any
+    share: Demand
+    number: int
     key: str | None = None
     attempts: int = 0
     fit: bool = True
@@ -101,8 +111,9 @@ class WarmExecutor:
         self._cluster = Cluster(ray_options or {})
         self._fresh = resources.isolation == "process"
         self._fusing = None if self._fresh else fusing
-        self._capacity = Capacity(slots=1)
-        self._workers = 1
+        self._most: float = resources.max_concurrent or math.inf
+        self._pool = Pool()
+        self._numbers = itertools.count()
         self._hosts: list[_Host] = []
         self._waiting: list[tuple[Placement, str | None]] = []
         self._work: dict[Any, _Work] = {}
@@ -116,11 +127,15 @@ class WarmExecutor:
             ResourceError: no node can hold a trial.
         """
         capacity = self._cluster.open(self._resources)
-        self._workers = capacity.slots
-        self._capacity = replace(capacity, slots=at_once(self._resources, capacity.slots, self._lanes))
+        self._pool = Pool(capacity.nodes)
         # They import torch while the study is made; more come when there is work for them.
-        self._hosts = [_Host(self._new_worker()) for _ in range(min(self._workers, STARTED_AT_ONCE))]
-        return self._capacity
+        for _ in range(min(capacity.slots, STARTED_AT_ONCE)):
+            self._new_host(Demand(capacity.gpu, capacity.cpu))
+        if self._lanes > 1:
+            # Only the lanes can be counted beforehand: who may share a worker shows when it is known who comes.
+            self._most = at_once(self._resources, capacity.slots, self._lanes)
+            capacity = replace(capacity, slots=int(self._most), nodes=())
+        return capacity
 
     @property
     def _lanes(self) -> int:
@@ -131,12 +146,13 @@ class WarmExecutor:
         with quiet():
             while not director.finished:
                 self._place(director)
+                self._make_room()
                 self._listen(director)
                 self._end_stuck(director)
                 director.tick()
 
     def _place(self, director: Director) -> None:
-        while len(self._work) + len(self._waiting) < self._capacity.slots:
+        while len(self._work) + len(self._waiting) < self._most:
             placement = director.next_placement()
             if placement is None:
                 break
@@ -146,7 +162,7 @@ class WarmExecutor:
 
     def _started(self, placement: Placement, key: str | None) -> bool:
         """Start an attempt, if there is a worker for it."""
-        host = self._host(key)
+        host = self._host(key, Demand(placement.gpu, placement.cpu))
         if host is None:
             return False
         host.key, host.attempts = key, host.attempts + 1
@@ -155,19 +171,41 @@ class WarmExecutor:
         self._work[stream] = _Work(placement, host, stream)
         return True
 
-    def _host(self, key: str | None) -> _Host | None:
+    def _host(self, key: str | None, share: Demand) -> _Host | None:
         """Where an attempt can run: in a free lane beside others of its key, or on an idle or a new worker."""
+        same = [host for host in self._hosts if host.share == share]
         if key is not None:
-            for host in self._hosts:
+            for host in same:
                 if host.key == key and host.fit and host.attempts < self._lanes:
                     return host
-        for host in reversed(self._hosts):
+        # The first ones are on the first GPUs: so idle ones are on as few as can be.
+        for host in same:
             if not host.attempts:
                 return host
-        if len(self._hosts) < self._workers:
-            self._hosts.append(_Host(self._new_worker()))
-            return self._hosts[-1]
-        return None
+        made = self._new_host(share)
+        idle = [host for host in self._hosts if not host.attempts]
+        while made is None and idle:
+            # They hold what the study's books call free.
+            self._drop(idle.pop(0))
+            made = self._new_host(share)
+        return made
+
+    def _new_host(self, share: Demand) -> _Host | None:
+        """A new worker, where there is room for it."""
+        number = next(self._numbers)
+        node = self._pool.take(number, share)
+        if node is None:
+            return None
+        host = _Host(self._new_worker(share, node), share, number)
+        self._hosts.append(host)
+        return host
+
+    def _make_room(self) -> None:
+        """Let idle workers go when an attempt can't begin: Ray has put somebody elsewhere than the books say."""
+        oldest = min((work.last_report for work in self._work.values() if not work.started), default=math.inf)
+        if time.monotonic() - oldest > BEGIN_S:
+            for host in [host for host in self._hosts if not host.attempts]:
+                self._drop(host)
 
     def _left(self, host: _Host, *, fit: bool) -> None:
         """An attempt of a worker is over; one that isn't fit any more goes when its last one is."""
@@ -184,19 +222,21 @@ class WarmExecutor:
         ray.kill(host.worker)
         if host in self._hosts:
             self._hosts.remove(host)
+            self._pool.give(host.number)
 
-    def _new_worker(self) -> Any:
+    def _new_worker(self, share: Demand, node: str) -> Any:
         options = {
-            "num_cpus": self._capacity.cpu,
-            "num_gpus": self._capacity.gpu,
+            "num_cpus": share.cpu,
+            "num_gpus": share.gpu,
             "concurrency_groups": {"control": 1},
             "max_concurrency": self._lanes,
             "max_restarts": 0,
+            **self._cluster.at(node),
         }
         return ray.remote(**options)(_named(self._study)).remote(
             self._run_attempt,
             self._warm_up,
-            gpu=self._capacity.gpu,
+            gpu=share.gpu,
             run_fused=self._fusing.run_attempt if self._fusing else None,
         )
 
@@ -249,6 +289,8 @@ class WarmExecutor:
     def _over(self, director: Director, work: _Work, message: Message) -> None:
         del self._work[work.stream]
         self._left(work.host, fit=message.fit and not self._fresh)
+        if message.memory is not None:
+            director.measured(work.placement, message.memory)
         outcome = work.decision.outcome if work.decision else message.outcome
         director.ended(work.placement, outcome or "failed", message.error, message.cause)
 

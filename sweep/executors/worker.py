@@ -14,8 +14,9 @@ from dataclasses import replace
 
 import ray
 
-from sweep.core.protocols import Decision, Placement, RunAttempt
+from sweep.core.protocols import Decision, GpuMemory, Placement, RunAttempt
 from sweep.errors import FusionError, MemoryShareError, TrainingError
+from sweep.executors.machine import mps_settings
 from sweep.executors.messages import Message, failure
 from sweep.executors.traces import Traces, Usage
 
@@ -39,6 +40,8 @@ class Worker:
         if not gpu:
             # Ray 2.60 leaves all GPUs visible to an actor that asked for none.
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
+        # Read when CUDA starts.
+        os.environ.update(mps_settings(gpu))
         if gpu <= 1:
             # A trial of several GPUs runs in processes of its own, to which the memory of all of them belongs.
             warm_up()
@@ -88,11 +91,11 @@ class Worker:
         try:
             outcome = self._run_attempt(placement, channel)
         except BaseException as error:  # noqa: BLE001 - whatever a training function raises is the trial's failure
-            return failure(error)
+            return replace(failure(error), memory=channel.memory)
         finally:
             channel.close()
         fit = traces.remove()
-        return Message("end", outcome=outcome, fit=fit and self._new.is_near(Usage.now()))
+        return Message("end", outcome=outcome, fit=fit and self._new.is_near(Usage.now()), memory=channel.memory)
 
     def _fused(self, placement: Placement, channel: Pipe) -> Message:
         if self._run_fused is None:
@@ -102,10 +105,10 @@ class Worker:
         except BaseException as error:  # noqa: BLE001 - whatever it raises is the trial's failure
             # A trial's own failure leaves nothing behind that could hurt the others; one of them all may have.
             own = isinstance(error, TrainingError) and not isinstance(error, FusionError | MemoryShareError)
-            return replace(failure(error), fit=own)
+            return replace(failure(error), fit=own, memory=channel.memory)
         finally:
             channel.close()
-        return Message("end", outcome=outcome)
+        return Message("end", outcome=outcome, memory=channel.memory)
 
 
 class Pipe:
@@ -121,6 +124,7 @@ class Pipe:
         self._placement = placement
         self._t = 0
         self._owed = False
+        self.memory: GpuMemory | None = None
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._writing: Future[None] | None = None
 
@@ -146,6 +150,10 @@ class Pipe:
             # It was never sent: no decision on it will come.
             self._owed = False
             raise
+
+    def measured(self, memory: GpuMemory) -> None:
+        """See `sweep.core.protocols.MeasuringChannel`; it goes with the end."""
+        self.memory = memory
 
     def close(self) -> None:
         """End the writer's thread, when it has written."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sweep.core.events import Outcome
-from sweep.core.protocols import Channel, Decision, Placement, WritingChannel
+from sweep.core.protocols import Channel, Decision, MeasuringChannel, Placement, WritingChannel
 from sweep.errors import TrainingError
 from sweep.store.paths import TrialPaths
 from sweep.training import entrypoints, memory, process_state, ranks
@@ -96,6 +96,13 @@ class Noted:
         if isinstance(self._channel, WritingChannel):
             self._channel.settle()
 
+    def measure(self) -> None:
+        """Say what the attempt took of its GPU, to a channel that takes it."""
+        # After some errors of CUDA's no question to it is answered.
+        with suppress(RuntimeError):
+            if isinstance(self._channel, MeasuringChannel) and (taken := memory.used()) is not None:
+                self._channel.measured(taken)
+
     def _note(self, metrics: Mapping[str, float]) -> None:
         check_process(self._process)
         values = ", ".join(f"{name} {value:.6g}" for name, value in metrics.items() if name != self._time_attr)
@@ -140,6 +147,8 @@ def train(placement: Placement, channel: Channel, say: Callable[[str], object], 
         context = Context(placement, channel, group=group)
         activate(context)
         settings.callback(deactivate, context)
+        if placement.gpu and isinstance(channel, Noted):
+            settings.callback(channel.measure)
         try:
             with delivered(channel), _children_end(say):
                 _call(function, context)
@@ -226,7 +235,8 @@ def torch_settings(placement: Placement) -> Iterator[None]:
     capped = 0 < placement.gpu < 1 and placement.device != "cpu" and torch.cuda.is_available()
     if capped:
         # Ray's half a GPU is bookkeeping, not a wall: without a cap one trial could take its neighbour's memory.
-        torch.cuda.set_per_process_memory_fraction(placement.gpu)
+        total = torch.cuda.mem_get_info()[1]
+        torch.cuda.set_per_process_memory_fraction(memory.allocator_fraction(placement.gpu, total))
     try:
         yield
     finally:

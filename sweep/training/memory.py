@@ -5,10 +5,14 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Literal
 
+from sweep.core.protocols import GpuMemory
 from sweep.errors import MemoryShareError, TrainingError
 
 if TYPE_CHECKING:
     from sweep.training.context import Context
+
+CONTEXT_BYTES = 512 * 2**20
+"""What CUDA's context and its libraries take of a GPU beside torch's allocator, which neither counts nor caps it."""
 
 Memory = Literal["gpu_memory", "host_memory"]
 
@@ -22,6 +26,31 @@ _GPU = (
     "CUSOLVER_STATUS_ALLOC_FAILED",
     "CUFFT_ALLOC_FAILED",
 )
+
+
+def used() -> GpuMemory | None:
+    """The most that this process has held of its GPU since the attempt began; None where CUDA isn't in use.
+
+    Tests replace it: `gpu: auto` learns of memory from nowhere else.
+    """
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_initialized():
+        return None
+    total = torch.cuda.mem_get_info()[1]
+    return GpuMemory(peak=min(total, torch.cuda.max_memory_reserved() + CONTEXT_BYTES), total=total)
+
+
+def allocator_fraction(share: float, total: int) -> float:
+    """How much of a GPU torch's allocator may take, so that its process stays within a share of it.
+
+    Args:
+        share: 0 < share <= 1.
+        total: bytes that the GPU has.
+
+    Returns:
+        The share less CUDA's own part; never less than half of it, for a share of a very small GPU.
+    """
+    return share if share >= 1 else max(share - CONTEXT_BYTES / total, share / 2)
 
 
 def exhausted(error: BaseException) -> Memory | None:

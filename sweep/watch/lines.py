@@ -131,6 +131,9 @@ def _started(study: StudyMachine, event: ev.AttemptStarted) -> str:
 
 def _told_of_study(study: StudyMachine, event: ev.AnyEvent) -> list[str]:
     match event:
+        case ev.ShareChosen():
+            at_once = f"{counted(event.slots, 'trial')} at once"
+            return [f"gpu: auto: a trial gets {event.gpu:g} GPU from now on, {at_once}: {event.reason}"]
         case ev.StopRequested():
             return [f"stopping: {event.reason}"]
         case ev.RunEnded():

@@ -174,6 +174,8 @@ class Tally:
 
     def _follow(self, study: StudyMachine, event: ev.AnyEvent) -> None:
         match event:
+            case ev.ShareChosen():
+                self.slots = event.slots
             case ev.TrialCreated():
                 self._see(study.trials[event.trial])
             case ev.AttemptStarted():

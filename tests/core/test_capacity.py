@@ -2,7 +2,8 @@
 
 import pytest
 
-from sweep.core.capacity import Node, grant
+from sweep.core.capacity import grant
+from sweep.core.pool import Node
 from sweep.core.spec import Resources
 from sweep.errors import ResourceError
 
@@ -67,3 +68,52 @@ def test_head_without_cores_beside_a_worker_without_gpus_holds_no_trial():
 def test_one_core_is_no_cores():
     with pytest.raises(ResourceError, match=r"asks for 2 cores, .* the largest has 1 core\."):
         grant(Resources(cpu=2), [Node("a", 1, 0)])
+
+
+GIB = 2**30
+
+
+def test_auto_begins_with_whole_gpus_and_says_so():
+    granted = grant(Resources(gpu="auto"), [Node("a", 16, 2)])
+    assert (granted.slots, granted.gpu) == (2, 1)
+    assert granted.notes == (
+        "gpu: auto: a trial gets a whole GPU until the first has ended and shown how much memory it takes.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("resources", "asked"),
+    [
+        (Resources(gpu="auto"), "gpu: auto"),
+        (Resources(gpu_memory=8), "gpu_memory: 8GiB"),
+        (Resources(gpu=0.5, gpu_memory=8), "gpu: 0.5, gpu_memory: 8GiB"),
+    ],
+)
+def test_without_a_gpu_what_was_asked_of_one_is_named_once(resources, asked):
+    granted = grant(resources, [Node("a", 2, 0)])
+    assert (granted.gpu, granted.notes) == (0, (f"No GPU here: trials run on the CPU (1 core each, {asked} unused).",))
+
+
+@pytest.mark.parametrize(
+    ("resources", "share"),
+    [
+        (Resources(gpu_memory=8), 0.3333),
+        (Resources(gpu_memory=6), 0.25),
+        (Resources(gpu_memory=20), 1),
+        (Resources(gpu=0.5, gpu_memory=6), 0.5),
+        (Resources(gpu="auto", gpu_memory=6), 0.25),
+    ],
+)
+def test_gpu_memory_is_a_share_of_the_smallest_gpu(resources, share):
+    nodes = [Node("a", 16, 1, 80 * GIB), Node("b", 16, 1, 24 * GIB), Node("head", 8, 0)]
+    assert grant(resources, nodes).gpu == share
+
+
+def test_more_gpu_memory_than_the_smallest_gpu_has_is_refused():
+    with pytest.raises(ResourceError, match=r"a trial asks for 32 GiB, and the smallest GPU has 24.0. Lower it"):
+        grant(Resources(gpu_memory=32), [Node("a", 16, 1, 24 * GIB)])
+
+
+def test_gpus_that_do_not_tell_their_memory_are_named_as_the_obstacle():
+    with pytest.raises(ResourceError, match=r"no node says how much memory its GPUs have .*Name a share"):
+        grant(Resources(gpu_memory=8), [Node("a", 16, 1)])

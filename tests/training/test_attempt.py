@@ -7,14 +7,16 @@ import re
 import subprocess
 import sys
 import textwrap
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import torch
 
 import sweep.training
+from sweep.core.protocols import Decision, GpuMemory
 from sweep.errors import EntrypointError, TrainingError
-from sweep.training import current
+from sweep.training import current, memory
 from sweep.training.attempt import run_attempt
 
 TWO_REPORTS = """
@@ -339,3 +341,71 @@ finally:
 def test_the_log_says_why_a_decision_ended_the_attempt(placement, scripted, script, log):
     run_attempt(placement(entrypoint=script(TWO_REPORTS)), scripted({1: "pause"}))
     assert log()[-1] == "ended: the script says pause"
+
+
+GIB = 2**30
+
+
+@pytest.fixture
+def card(monkeypatch):
+    """A GPU of 16 GiB that isn't there: what torch is told about it."""
+    told = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (16 * GIB, 16 * GIB))
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", told.append)
+    return told
+
+
+def test_each_share_has_its_wall_and_the_next_attempt_its_own(placement, scripted, script, card):
+    entrypoint = script("def train(config): pass\n")
+    for gpu in (0.25, 0.5, 1, 0):
+        run_attempt(placement(entrypoint=entrypoint, gpu=gpu, device="auto"), scripted())
+    # CUDA's own half GiB is within the share, so that four quarters fit; whole GPUs and none have no wall.
+    assert card == [0.25 - 0.5 / 16, 1.0, 0.5 - 0.5 / 16, 1.0]
+
+
+def test_wall_of_a_tiny_share_leaves_the_allocator_half_of_it():
+    assert memory.allocator_fraction(0.0625, 4 * GIB) == 0.0625 / 2
+
+
+class MeasuredChannel:
+    def __init__(self):
+        self.memory = []
+
+    def report(self, metrics, checkpoint):
+        return Decision("advance", "because")
+
+    def measured(self, taken):
+        self.memory.append(taken)
+
+
+@pytest.mark.parametrize(("gpu", "body"), [(0.5, "pass"), (1, "raise ValueError"), (0, "pass")])
+def test_what_an_attempt_took_of_its_gpu_is_told_however_it_ends(placement, script, monkeypatch, gpu, body):
+    monkeypatch.setattr(memory, "used", lambda: GpuMemory(3 * GIB, 16 * GIB))
+    channel = MeasuredChannel()
+    with suppress(ValueError):
+        run_attempt(placement(entrypoint=script(f"def train(config): {body}\n"), gpu=gpu), channel)
+    assert channel.memory == ([GpuMemory(3 * GIB, 16 * GIB)] if gpu else [])
+
+
+def test_error_of_cuda_does_not_hide_the_trials_own(placement, script, monkeypatch):
+    def broken():
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(memory, "used", broken)
+    with pytest.raises(ValueError, match="a fish"):
+        run_attempt(
+            placement(entrypoint=script("def train(config): raise ValueError('a fish')\n"), gpu=1), MeasuredChannel()
+        )
+
+
+def test_without_cuda_nothing_is_measured():
+    assert torch.cuda.is_initialized() or memory.used() is None
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+def test_peak_on_a_gpu_is_at_least_what_was_allocated():
+    held = torch.empty(2**28, dtype=torch.uint8, device="cuda")
+    taken = memory.used()
+    assert taken.total >= taken.peak >= held.numel() + memory.CONTEXT_BYTES

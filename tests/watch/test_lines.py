@@ -133,3 +133,12 @@ def test_going_on_after_one_trial_is_singular():
     play._seen = LineLog(out).event
     play.begin()
     assert "going on after 1 trial\n" in out.getvalue()
+
+
+def test_a_share_that_was_found_is_told_with_its_reason():
+    out, play = io.StringIO(), Play(new_spec(), slots=1)
+    play.begin()
+    play._seen = LineLog(out).event
+    play.handle(ev.ShareChosen(time=play.now, gpu=0.25, slots=4, reason="trial 0 took 3.0 of 16.0 GiB"))
+    line = "gpu: auto: a trial gets 0.25 GPU from now on, 4 trials at once: trial 0 took 3.0 of 16.0 GiB\n"
+    assert line in out.getvalue()

@@ -89,6 +89,9 @@ def _train(placement: Placement, channel: Noted, lanes: int) -> Outcome:
     except StopTrial as stop:
         return stop.decision.outcome or "returned"
     finally:
+        if placement.gpu:
+            # Of the whole process, which has the share.
+            channel.measure()
         together.leave(lane)
     return "returned"
 
