@@ -22,6 +22,7 @@ from sweep.core.capacity import at_once
 from sweep.core.pool import Demand, Pool
 from sweep.core.protocols import Capacity, Decision, Director, Fusing, Placement, RunAttempt
 from sweep.core.spec import Resources
+from sweep.errors import ResourceError
 from sweep.executors.cluster import Cluster, quiet
 from sweep.executors.deaths import death
 from sweep.executors.machine import oom_kills
@@ -142,7 +143,11 @@ class WarmExecutor:
         return self._fusing.lanes if self._fusing else 1
 
     def run(self, director: Director) -> None:
-        """Place attempts until the director has finished."""
+        """Place attempts until the director has finished.
+
+        Raises:
+            ResourceError: an attempt that no node can hold.
+        """
         with quiet():
             while not director.finished:
                 self._place(director)
@@ -159,6 +164,12 @@ class WarmExecutor:
             self._waiting.append((placement, self._fusing.key(placement) if self._fusing else None))
         # One that fits nowhere at the moment doesn't hold up those behind it.
         self._waiting = [each for each in self._waiting if not self._started(*each)]
+        if self._waiting and not self._work:
+            first = self._waiting[0][0]
+            raise ResourceError(
+                f"trial {first.trial} asks for {first.gpu:g} GPU and {first.cpu:g} CPU, and no node offers that, "
+                "though nothing else runs. Lower resources.gpu or resources.cpu, or add a node and resume."
+            )
 
     def _started(self, placement: Placement, key: str | None) -> bool:
         """Start an attempt, if there is a worker for it."""

@@ -157,8 +157,10 @@ def test_decision_ends_the_attempt_at_that_very_report(make, placement, action, 
 
 
 @pytest.mark.slow
-def test_trial_of_two_gpus_has_one_reporter_and_stops_on_both(make, placement):
-    executor, _ = make()
+def test_trial_of_two_gpus_has_one_reporter_and_stops_on_both(placement):
+    """On Ray, which must have two GPUs for it, see executors/test_shares.py."""
+    executor = InlineExecutor(run_attempt, Resources(cpu=1))
+    executor.open()
     director = ScriptedDirector(
         [placement(0, "together", gpu=2, device="cpu")],
         lambda _, metrics: "stop" if metrics["epoch"] == 2 else "advance",

@@ -40,6 +40,12 @@ def measured(config, ctx):
     from sweep.training import memory
     memory.used = lambda: GpuMemory(3 * 2**30, 16 * 2**30)
     ctx.report({"epoch": 1, "loss": abs(config["x"])})
+
+def pair(config, ctx):
+    """The mean of the ranks' numbers, 0.5 for two."""
+    ctx.wrap(torch.nn.Linear(1, 1))
+    for epoch in range(1, 4):
+        ctx.report({"epoch": epoch, "loss": ctx.mean(ctx.rank)}, checkpoint={"rank": ctx.rank})
 '''
 
 DRIVER = """
@@ -118,6 +124,7 @@ with tempfile.TemporaryDirectory(prefix="swr", ignore_cleanup_errors=True) as sc
     if executor == "ray":
         sweep.launch(folder + "/hungry.yaml", executor="ray")
     sweep.launch(folder + "/measured.yaml", executor=executor)
+    sweep.launch(folder + "/pair.yaml", executor=executor)
     ray.shutdown()
 """
 
@@ -141,6 +148,10 @@ def ran(request, tmp_path_factory):
     (folder / "hungry.yaml").write_text(SPEC)
     auto = SPEC.replace("hungry", "measured").replace("gpu: 0.25", "gpu: auto").replace("on_oom: grow", "max: 0")
     (folder / "measured.yaml").write_text(auto)
+    pair = (
+        SPEC.replace("hungry", "pair").replace("gpu: 0.25, cpu: 1", "gpu: 2, cpu: 2").replace("trials: 6", "trials: 1")
+    )
+    (folder / "pair.yaml").write_text(pair)
     done = subprocess.run(
         [sys.executable, "-c", DRIVER, str(folder), request.param],
         capture_output=True, text=True, timeout=400, cwd=folder, check=False,
@@ -192,6 +203,15 @@ def test_trial_whose_memory_runs_out_grows_until_it_fits_while_others_keep_their
     assert lines[-1]["type"] in ("run_ended", "promotions_done")
     ends = [event for event in lines if event["type"] == "attempt_ended" and event["outcome"] == "failed"]
     assert [event["cause"] for event in ends] == ["gpu_memory"] * 2
+
+
+def test_trial_of_two_gpus_is_one_process_each_with_one_reporter(ran):
+    _, folder, _ = ran
+    lines = events(folder, "pair")
+    (started,) = [event for event in lines if event["type"] == "attempt_started"]
+    assert (started["gpu"], set(started["device"].removeprefix("cuda:").split(","))) == (2, {"0", "1"})
+    reports = [event["metrics"] for event in lines if event["type"] == "reported"]
+    assert reports == [{"epoch": epoch, "loss": 0.5} for epoch in (1, 2, 3)]
 
 
 def test_auto_measures_a_trial_on_a_whole_gpu_and_gives_the_others_what_they_need(ran):

@@ -3,11 +3,13 @@
 import json
 import time
 from contextlib import nullcontext
+from dataclasses import replace
 
 import pytest
 
 from sweep.core.protocols import Decision, Placement
 from sweep.core.spec import Resources
+from sweep.errors import ResourceError
 from sweep.training.attempt import run_attempt, warm_up
 
 pytestmark = [pytest.mark.ray, pytest.mark.xdist_group("ray")]
@@ -315,6 +317,11 @@ def test_no_trial_reaches_the_next(executor, placement, tmp_path):
     assert {spoil for spoil, replaced in after.items() if replaced} >= {"thread", "failure", "memory", "files"}
     cleaned = ("environment", "faults", "attention", "printing", "modes", "module", "cache")
     assert not any(after[spoil] for spoil in cleaned)
+
+
+def test_attempt_that_no_node_can_hold_is_told_and_not_waited_for(executor, placement):
+    with pytest.raises(ResourceError, match="trial 0 asks for 2 GPU and 1 CPU, and no node offers that"):
+        executor().run(Script([replace(placement(0), gpu=2)]))
 
 
 def test_stopped_trial_is_told_at_its_next_report_and_no_other_comes_through(executor, placement):
