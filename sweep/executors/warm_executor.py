@@ -325,8 +325,10 @@ class WarmExecutor:
             self._lost(director, work, TimeoutError("it was told to end and went on"))
 
     def kill(self) -> None:
-        """End all attempts now, with the Ray that we started."""
-        self.close()
+        """Nothing to do: the interrupt ends `run`, and `close` the workers.
+
+        Not from here, for a signal's handler may stand in the middle of a call of Ray's, which doesn't take another.
+        """
 
     def close(self) -> None:
         """Let the workers go, and shut down the Ray that we started."""
