@@ -215,7 +215,7 @@ def _run(paths: StudyPaths, executor: Executor, capacity: Capacity, entrypoint: 
         working_dir=_working_dir(stored.spec, Path(stored.created.base_dir)),
     )
     try:
-        with _interruptible(driver, executor, options.announce):
+        with _interruptible(driver, options.announce):
             driver.begin(executor.name, capacity)
             executor.run(driver)
     except StorageError:
@@ -275,7 +275,7 @@ def _promote(paths: StudyPaths, options: Options) -> None:
 
 
 @contextmanager
-def _interruptible(driver: Driver, executor: Executor, announce: Callable[[str], None]) -> Iterator[None]:
+def _interruptible(driver: Driver, announce: Callable[[str], None]) -> Iterator[None]:
     """Ctrl-C, SIGTERM or a closed terminal once: running trials end at their next report. Twice: everything ends now.
 
     Outside the main thread Python lets nobody set handlers; there the caller's own stay.
@@ -288,7 +288,8 @@ def _interruptible(driver: Driver, executor: Executor, announce: Callable[[str],
     def handler(number: int, _: FrameType | None) -> None:
         pressed.append(number)
         if len(pressed) > 1:
-            executor.kill()
+            # It ends `run`, and what is closed after that ends the attempts. Not from here: a handler may stand in the
+            # middle of a call of Ray's, which doesn't take another.
             raise KeyboardInterrupt
         announce("running trials end at their next report. Ctrl-C again ends everything now.")
         driver.request_stop(f"{signal.Signals(number).name}: running trials end at their next report")

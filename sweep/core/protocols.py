@@ -255,12 +255,8 @@ class Executor(Protocol):
         """Place attempts until `director.finished`."""
         ...
 
-    def kill(self) -> None:
-        """End all attempts now; may be called from a signal handler while `run` is at work."""
-        ...
-
     def close(self) -> None:
-        """Let go of the machines; harmless when called twice or without `open`."""
+        """Let go of the machines, and end what runs there; harmless when called twice or without `open`."""
         ...
 
 

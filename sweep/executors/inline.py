@@ -56,9 +56,6 @@ class InlineExecutor:
             raise channel.defect from None
         director.ended(placement, outcome, end.error, end.cause)
 
-    def kill(self) -> None:
-        """Nothing to do: the attempt is in this process, where the interrupt is raised."""
-
     def close(self) -> None:
         """Nothing to let go."""
 

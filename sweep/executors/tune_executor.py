@@ -109,10 +109,6 @@ class TuneExecutor:
         with quiet(), bridge.own_failure_first():
             tuner.fit()
 
-    def kill(self) -> None:
-        """End all attempts now, with the Ray that we started."""
-        self.close()
-
     def close(self) -> None:
         """Shut down the Ray that we started; remove what Tune wrote."""
         self._cluster.close()

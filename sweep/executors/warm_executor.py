@@ -324,12 +324,6 @@ class WarmExecutor:
         for work in [work for work in self._work.values() if work.deadline is not None and work.deadline < now]:
             self._lost(director, work, TimeoutError("it was told to end and went on"))
 
-    def kill(self) -> None:
-        """Nothing to do: the interrupt ends `run`, and `close` the workers.
-
-        Not from here, for a signal's handler may stand in the middle of a call of Ray's, which doesn't take another.
-        """
-
     def close(self) -> None:
         """Let the workers go, and shut down the Ray that we started."""
         if ray.is_initialized():
