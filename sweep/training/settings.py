@@ -55,7 +55,7 @@ class LoopSettings(BaseModel):
     precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
     """See `sweep.training.precision`."""
     compile: Literal["auto"] | bool = "auto"
-    """Train through torch.compile. auto: no, see docs/decisions.md."""
+    """Train through torch.compile. auto: on CUDA, models of 5 million parameters and more; see docs/decisions.md."""
 
     @classmethod
     def parse(cls, config: Mapping[str, Any], max_t: int) -> Self:

@@ -24,11 +24,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from sweep.errors import CheckpointError, TrainingError
+from sweep.errors import CheckpointError
 from sweep.store import checkpoints
 from sweep.training import states
 from sweep.training.batches import on_device, shuffled
-from sweep.training.data import texts
+from sweep.training.data import lookup, texts
 from sweep.training.loop import Loop, score
 from sweep.training.models.text_encoder import TextEncoder
 from sweep.training.settings import TextSettings
@@ -108,13 +108,7 @@ def evaluate(checkpoint: Path | str, split: str = "test", *, device: str = "cpu"
     """
     folder, place = Path(checkpoint), torch.device(device)
     model, tokenizer, manifest = _open(folder, place)
-    described = manifest["data"]
-    data = texts.load(described["name"], **described["options"])
-    if data.fingerprint != described["fingerprint"]:
-        raise TrainingError(f"data: {described['name']} has changed since {folder} was trained on it.")
-    pair = {"train": data.train, "val": data.val, "test": data.test}.get(split)
-    if pair is None:
-        raise TrainingError(f"data: {data.name} has no split {split!r}.")
+    _, pair = lookup.again(folder, manifest["data"], texts.load, split)
     tokens = tokenizer(pair.texts, manifest["model"]["length"])
     loss, accuracy = score(model, tokens, pair.labels, lambda tokens: tokens, place)
     return {f"{split}_loss": loss, f"{split}_accuracy": accuracy}

@@ -25,12 +25,12 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sweep.errors import CheckpointError, TrainingError
+from sweep.errors import CheckpointError
 from sweep.store import checkpoints
 from sweep.training import states
 from sweep.training.augment import mixup
 from sweep.training.batches import Normalise, place, training_batches
-from sweep.training.data import ImageData, load
+from sweep.training.data import ImageData, load, lookup
 from sweep.training.loop import Loop, score
 from sweep.training.models import build
 from sweep.training.settings import Settings
@@ -127,17 +127,11 @@ def evaluate(checkpoint: Path | str, split: str = "test", *, device: str = "cpu"
     manifest = checkpoints.verify(folder)
     if not {"model", "data"} <= manifest.keys():
         raise CheckpointError(f"{folder}: its manifest doesn't say which model and data it is of.")
-    described = manifest["data"]
-    data = load(described["name"], **described["options"])
-    if data.fingerprint != described["fingerprint"]:
-        raise TrainingError(f"data: {described['name']} has changed since {folder} was trained on it.")
-    pair = {"train": data.train, "val": data.val, "test": data.test}.get(split)
-    if pair is None:
-        raise TrainingError(f"data: {data.name} has no split {split!r}.")
+    data, pair = lookup.again(folder, manifest["data"], load, split)
     model = rebuild(manifest["model"])
     model.load_state_dict(states.read(folder, lambda: device)["model"])
     place_ = torch.device(device)
-    loss, accuracy = score(model.to(place_), *pair, Normalise(data, place_), place_)
+    loss, accuracy = score(model.to(place_), pair.images, pair.labels, Normalise(data, place_), place_)
     return {f"{split}_loss": loss, f"{split}_accuracy": accuracy}
 
 

@@ -12,15 +12,13 @@ Splits don't depend on a trial's seed: every trial of every study is judged on t
 
 from __future__ import annotations
 
-import difflib
-import inspect
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from sweep.errors import TrainingError
-from sweep.training.data import node_cache
+from sweep.training.data import lookup, node_cache
 from sweep.training.data.cifar import cifar10, cifar100, cifar_files
 from sweep.training.data.digits import digits
 from sweep.training.data.folder import files_below, image_folder
@@ -64,15 +62,7 @@ def load(name: str, **options: Any) -> ImageData:
     Raises:
         TrainingError: an unknown name or option, or a folder that lacks files; it says which go where.
     """
-    if name not in DATASETS:
-        near = difflib.get_close_matches(name, DATASETS, n=1) or [", ".join(DATASETS)]
-        raise TrainingError(f"data: {name!r} is unknown. Did you mean {near[0]}?")
-    options = {key: value for key, value in options.items() if value is not None}
-    known = inspect.signature(DATASETS[name].read).parameters
-    for key in options:
-        if key not in known:
-            accepted = ", ".join(known) or "none"
-            raise TrainingError(f"data: {name} has no option {key!r}. Its options: {accepted}.")
+    options, known = lookup.check(name, {each: dataset.read for each, dataset in DATASETS.items()}, options)
     missing = [key for key, each in known.items() if each.default is each.empty and key not in options]
     if missing:
         raise TrainingError(f"data: {name} needs {' and '.join(missing)}, e.g. data_dir: /data/{name}.")

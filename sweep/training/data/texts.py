@@ -11,13 +11,12 @@ Nothing is downloaded. Splits don't depend on a trial's seed.
 from __future__ import annotations
 
 import csv
-import difflib
 import hashlib
 import importlib.util
-import inspect
 import json
 import random
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -27,6 +26,7 @@ from typing import Any, NamedTuple
 import torch
 
 from sweep.errors import TrainingError
+from sweep.training.data import lookup
 from sweep.training.data.images import SPLIT_SEED, SPLITS, TensorPair, hold_out
 
 LIBRARIES = {"networkx": "networkx", "numpy": "numpy", "pandas": "pandas", "scipy": "scipy", "sklearn": "scikit-learn"}
@@ -89,15 +89,7 @@ def load(name: str, **options: Any) -> TextData:
     Raises:
         TrainingError: an unknown name or option, or a file that isn't as expected; it says how it should be.
     """
-    if name not in TEXTS:
-        near = difflib.get_close_matches(name, TEXTS, n=1) or [", ".join(TEXTS)]
-        raise TrainingError(f"data: {name!r} is unknown. Did you mean {near[0]}?")
-    options = {key: value for key, value in options.items() if value is not None}
-    known = inspect.signature(TEXTS[name]).parameters
-    for key in options:
-        if key not in known:
-            accepted = ", ".join(known) or "none"
-            raise TrainingError(f"data: {name} has no option {key!r}. Its options: {accepted}.")
+    options, known = lookup.check(name, TEXTS, options)
     if "file" not in options:
         if "file" in known:
             raise TrainingError(f"data: {name} needs file, e.g. file: reviews.csv.")
@@ -126,10 +118,7 @@ def docstrings() -> TextData:
     With other versions of them it is another dataset, and has another fingerprint.
     """
     found = {package: list(dict.fromkeys(_paragraphs(package))) for package in LIBRARIES}
-    counts: dict[str, int] = {}
-    for texts in found.values():
-        for text in texts:
-            counts[text] = counts.get(text, 0) + 1
+    counts = Counter(text for texts in found.values() for text in texts)
     texts, labels = [], []
     for label, package in enumerate(LIBRARIES):
         own = sorted(text for text in found[package] if counts[text] == 1)
