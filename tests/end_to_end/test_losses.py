@@ -1,11 +1,14 @@
 """What a study does when memory runs out, a process dies, or a node does: real studies, real kills."""
 
+import gc
 import json
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+import warnings
 
 import pytest
 
@@ -146,13 +149,28 @@ sweep.launch("lossy.yaml", executor="ray")
 """
 
 
-@pytest.mark.slow
-@pytest.mark.ray
-def test_trial_goes_on_from_its_checkpoint_when_its_node_is_killed(study):
+@pytest.fixture
+def cluster():
+    """A Ray of several nodes on this machine, whose head runs no trials."""
     from ray.cluster_utils import Cluster
 
+    with tempfile.TemporaryDirectory(prefix="swr", ignore_cleanup_errors=True) as folder:
+        with warnings.catch_warnings():
+            # Where the dashboard's port is taken, Ray leaves the socket it tried to the garbage collector, which else
+            # comes upon it in the middle of another test.
+            warnings.simplefilter("ignore", ResourceWarning)
+            made = Cluster(
+                initialize_head=True, head_node_args={"num_cpus": 0, "temp_dir": folder, "include_dashboard": False}
+            )
+            gc.collect()
+        yield made
+        made.shutdown()
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_trial_goes_on_from_its_checkpoint_when_its_node_is_killed(study, cluster):
     folder = study("waiting")
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
     driver = None
     try:
         first = cluster.add_node(num_cpus=1)
@@ -172,7 +190,6 @@ def test_trial_goes_on_from_its_checkpoint_when_its_node_is_killed(study):
         if driver is not None and driver.poll() is None:
             driver.kill()
             driver.wait()
-        cluster.shutdown()
     assert [event["outcome"] for event in events(folder, "attempt_ended")] == ["lost", "returned"]
     assert [event["metrics"]["epoch"] for event in events(folder, "reported")] == [1, 2, 3]
     log = (folder / "studies" / "lossy" / "trials" / "0000" / "attempt-1.log").read_text()
