@@ -6,95 +6,37 @@ away, gives its state: that is how it resumes. The same events give the same com
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from sweep.core import events as ev
-from sweep.core.pool import Demand, Pool, count, share_of
+from sweep.core.commands import (
+    Answer,
+    AskConfig,
+    ChooseShare,
+    Command,
+    EndRun,
+    ReportToSampler,
+    StartAttempt,
+    TellSampler,
+)
+from sweep.core.fates import Fates
+from sweep.core.pool import Pool
 from sweep.core.protocols import Decision
 from sweep.core.schedulers.asha import Asha, draw_bracket, ladder
+from sweep.core.shares import Shares
 from sweep.core.spec import StudySpec
 from sweep.core.trial import ENDS, Attempt, IllegalTransitionError, Report, Trial, TrialState
 
-MAX_LOSSES_IN_A_ROW = 5
-"""A trial that is lost this often without a report between has failed: it may be what kills its nodes."""
-
-MEMORY_MARGIN = 1.25
-"""With `resources.gpu: auto` a trial gets this much more than the most that any was seen to take."""
-
-MAX_BATCH_SPLIT = 64
-"""A batch is computed in at most so many parts; a trial that still doesn't fit has failed."""
+__all__ = [
+    "HOPELESS_AFTER", "Answer", "AskConfig", "ChooseShare", "Command", "EndRun", "Ending", "ReportToSampler",
+    "StartAttempt", "StudyMachine", "TellSampler", "replay",
+]  # fmt: skip
 
 HOPELESS_AFTER = 3
 """When at least this many trials (and as many as run at once) have ended and all failed, the study ends."""
-
-
-@dataclass(frozen=True)
-class AskConfig:
-    """Ask the sampler for the config of this trial; the answer is TrialCreated or SpaceExhausted."""
-
-    trial: int
-
-
-@dataclass(frozen=True)
-class StartAttempt:
-    """Place this attempt, which is to hold `demand`; it goes on from the checkpoint, if there is one."""
-
-    trial: int
-    attempt: int
-    checkpoint: str | None
-    batch_split: int = 1
-    demand: Demand = field(default_factory=Demand)
-
-
-@dataclass(frozen=True)
-class Answer:
-    """Give this decision to the trial whose report was handled."""
-
-    trial: int
-    t: int
-    decision: Decision
-
-
-@dataclass(frozen=True)
-class ReportToSampler:
-    """An intermediate value for the sampler."""
-
-    trial: int
-    t: int
-    value: float
-
-
-@dataclass(frozen=True)
-class TellSampler:
-    """The end of a trial for the sampler."""
-
-    trial: int
-    state: Literal["complete", "stopped", "failed"]
-    value: float | None
-
-
-@dataclass(frozen=True)
-class EndRun:
-    """Nothing runs and nothing will be placed; `complete` when there is nothing left to resume."""
-
-    reason: str
-    complete: bool
-
-
-@dataclass(frozen=True)
-class ChooseShare:
-    """Say that trials get this share from now on, and why; so many of them fit at once."""
-
-    gpu: float
-    slots: int
-    reason: str
-
-
-Command = AskConfig | StartAttempt | Answer | ChooseShare | ReportToSampler | TellSampler | EndRun
 
 
 @dataclass(frozen=True)
@@ -128,7 +70,8 @@ class StudyMachine:
         self.decisions: list[ev.Decided] = []
         self.promotions: list[ev.Promoted] = []
         self.promotions_done = False
-        self.run: ev.RunStarted | None = None
+        self._shares = Shares(spec.resources)
+        self._fates = Fates(spec, self._shares)
         self.elapsed_s = 0.0
         self._elapsed_before_s = 0.0
         # In order of arrival; kept beside the states so that an event costs the same with ten thousand trials.
@@ -137,11 +80,15 @@ class StudyMachine:
         self._failed = self._ended_well = 0
         self._placed: set[int] = set()
         self._pool = Pool(limit=0)
-        self._part = 0.0
         self._asking = False
         self._over = False
 
     # What can be asked
+
+    @property
+    def run(self) -> ev.RunStarted | None:
+        """Under which driver the study is; None between two."""
+        return self._shares.run
 
     def counts(self) -> dict[TrialState, int]:
         """How many trials are in each state."""
@@ -217,7 +164,7 @@ class StudyMachine:
                 return []
             case ev.RunEnded():
                 self.ended = event
-                self.run = None
+                self._shares.run = None
                 return []
             case ev.StudyCreated() | ev.Ticked() | ev.ShareChosen():
                 pass
@@ -244,7 +191,7 @@ class StudyMachine:
             )
             commands += self._on_attempt_ended(lost)
             trial.losses = 0
-        self.run = event
+        self._shares.run = event
         self.ended = None
         self._elapsed_before_s = self.elapsed_s
         self._placed.clear()
@@ -331,80 +278,9 @@ class StudyMachine:
             event.cause,
         )
         self._pool.give(trial.number)
-        state, reason = self._fate(trial, event)
+        state, reason = self._fates.of(trial, event)
         self._move(trial, state, reason)
-        return self._measured(event) + (self._final(trial) if state.final else [])
-
-    def _measured(self, event: ev.AttemptEnded) -> list[Command]:
-        """With `gpu: auto`: give trials the share that holds what the largest of them took, and a margin."""
-        if self.run is None or self.spec.resources.gpu != "auto" or not (event.peak_memory and event.gpu_memory):
-            return []
-        before = self._demand().gpu if self._part else None
-        self._part = max(self._part, MEMORY_MARGIN * event.peak_memory / event.gpu_memory)
-        share = self._demand()
-        if share.gpu == before:
-            return []
-        slots = min(count(self.run.nodes, share), self.spec.resources.max_concurrent or math.inf)
-        used, there = event.peak_memory / 2**30, event.gpu_memory / 2**30
-        reason = f"trial {event.trial} took {used:.1f} of {there:.1f} GiB"
-        return [ChooseShare(share.gpu, int(slots) if self.run.nodes else self.run.slots, reason)]
-
-    def _fate(self, trial: Trial, event: ev.AttemptEnded) -> tuple[TrialState, str]:
-        """Where a trial goes when its attempt is over."""
-        verdict = trial.verdict
-        if verdict is not None and verdict.action in ("stop", "finish"):
-            # The decision stands, however the process came to its end after it.
-            return self._judged_fate(trial, verdict)
-        match event.outcome:
-            case "returned":
-                if trial.value(self.metric) is None:
-                    return TrialState.FAILED, self._never_reported(trial)
-                return (
-                    TrialState.COMPLETE,
-                    f"the training function returned at {self.spec.scheduler.time_attr} {trial.t}",
-                )
-            case "failed":
-                return self._failed_fate(trial, event)
-            case "lost":
-                trial.losses += 1
-                if trial.losses >= MAX_LOSSES_IN_A_ROW:
-                    return TrialState.FAILED, f"lost {trial.losses} times in a row without a report between"
-                return TrialState.WAITING, ""
-            case "interrupted" | "stopped":
-                return TrialState.WAITING, ""
-
-    def _judged_fate(self, trial: Trial, verdict: Decision) -> tuple[TrialState, str]:
-        if trial.value(self.metric) is None:
-            return TrialState.FAILED, self._never_reported(trial)
-        return (TrialState.COMPLETE if verdict.action == "finish" else TrialState.STOPPED), verdict.reason
-
-    def _failed_fate(self, trial: Trial, event: ev.AttemptEnded) -> tuple[TrialState, str]:
-        # A share that we have chosen ourselves is ours to mend.
-        grow = self.spec.retries.on_oom == "grow" or self.spec.resources.gpu == "auto"
-        if event.cause == "gpu_memory" and grow and 0 < (held := self._held(trial)) < 1:
-            # No retry of the same either: at a whole GPU it is one.
-            trial.gpu = min(1.0, 2 * held)
-            return TrialState.WAITING, ""
-        if event.cause is not None and self.spec.retries.on_oom == "shrink_batch":
-            split = 2 * trial.batch_split
-            if split <= MAX_BATCH_SPLIT:
-                # No retry of the same: the next attempt needs less. It is bounded by the number of parts.
-                trial.batch_split = split
-                return TrialState.WAITING, ""
-        trial.failures += 1
-        if trial.failures <= self.spec.retries.max:
-            return TrialState.WAITING, ""
-        lines = (event.error or "it failed").strip().splitlines()
-        return TrialState.FAILED, lines[-1]
-
-    def _never_reported(self, trial: Trial) -> str:
-        seen = sorted({name for report in trial.reports for name in report.metrics} - {self.spec.scheduler.time_attr})
-        if self.metric.name in seen:
-            return f"{self.metric.name} was never a finite number"
-        near = difflib.get_close_matches(self.metric.name, seen, n=1)
-        what = f"it reported {', '.join(seen)}" if seen else "it reported nothing"
-        hint = f" Did you mean metric.name: {near[0]}?" if near else ""
-        return f"the metric {self.metric.name} was never reported; {what}.{hint}"
+        return [*self._shares.measured(event), *(self._final(trial) if state.final else [])]
 
     def _final(self, trial: Trial) -> list[Command]:
         value = trial.value(self.metric)
@@ -454,30 +330,13 @@ class StudyMachine:
         if self.ending is None and len(self.trials) >= (self.spec.budget.trials or math.inf):
             count = len(self.trials)
             self._end("drain", f"budget.trials is used up: {count} trial{'s' if count != 1 else ''}")
-        if self.ending is None and not self._asking and self._pool.fits(self._demand()):
+        if self.ending is None and not self._asking and self._pool.fits(self._shares.demand()):
             self._asking = True
             commands.append(AskConfig(len(self.trials)))
         busy = self._asking or self._running or (self._placed and not halted)
         if self.ending is not None and not busy:
             commands += self._finish(self.ending)
         return commands
-
-    def _demand(self, trial: Trial | None = None) -> Demand:
-        """What the next attempt of a trial holds; of a new trial, when none is given."""
-        if self.run is None:
-            return Demand()
-        # Where there is no GPU nobody gets a share, whatever was found out elsewhere.
-        gpu = self.run.gpu
-        if gpu and self._part:
-            gpu = share_of(self._part)
-        if gpu and trial:
-            gpu = max(gpu, trial.gpu)
-        return Demand(gpu, self.run.cpu)
-
-    def _held(self, trial: Trial) -> float:
-        """The share that a trial's latest attempt has, or had."""
-        gpu = trial.attempt.gpu if trial.attempt else None
-        return self._demand(trial).gpu if gpu is None else gpu
 
     def _start_waiting(self) -> list[Command]:
         commands: list[Command] = []
@@ -489,7 +348,7 @@ class StudyMachine:
                 break
             if trial.number in self._placed:
                 continue
-            demand = self._demand(trial)
+            demand = self._shares.demand(trial)
             if self._pool.take(trial.number, demand) is not None:
                 self._placed.add(trial.number)
                 number = len(trial.attempts) + 1

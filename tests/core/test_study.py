@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from sweep.core import events as ev
 from sweep.core import study as core
+from sweep.core.fates import MAX_LOSSES_IN_A_ROW
 from sweep.core.pool import Node
 from sweep.core.spec import Budget, FloatRange, Metric, Resources, Retries, Scheduler, Search, StudySpec
 from sweep.core.study import StudyMachine, replay
@@ -209,7 +210,7 @@ def test_failed_attempt_is_retried_as_often_as_the_file_says():
 def test_trial_that_kills_every_node_fails_in_the_end():
     run = Run(spec(budget=Budget(trials=1)), slots=1)
     run.begin()
-    for attempt in range(1, core.MAX_LOSSES_IN_A_ROW + 1):
+    for attempt in range(1, MAX_LOSSES_IN_A_ROW + 1):
         run.start()
         run.end(0, attempt, "lost", "its process died")
     assert run.machine.trials[0].state is TrialState.FAILED

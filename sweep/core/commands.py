@@ -1,0 +1,74 @@
+"""What a study asks its driver to do: the only output of `StudyMachine.handle`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from sweep.core.pool import Demand
+from sweep.core.protocols import Decision
+
+
+@dataclass(frozen=True)
+class AskConfig:
+    """Ask the sampler for the config of this trial; the answer is TrialCreated or SpaceExhausted."""
+
+    trial: int
+
+
+@dataclass(frozen=True)
+class StartAttempt:
+    """Place this attempt, which is to hold `demand`; it goes on from the checkpoint, if there is one."""
+
+    trial: int
+    attempt: int
+    checkpoint: str | None
+    batch_split: int = 1
+    demand: Demand = field(default_factory=Demand)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Give this decision to the trial whose report was handled."""
+
+    trial: int
+    t: int
+    decision: Decision
+
+
+@dataclass(frozen=True)
+class ReportToSampler:
+    """An intermediate value for the sampler."""
+
+    trial: int
+    t: int
+    value: float
+
+
+@dataclass(frozen=True)
+class TellSampler:
+    """The end of a trial for the sampler."""
+
+    trial: int
+    state: Literal["complete", "stopped", "failed"]
+    value: float | None
+
+
+@dataclass(frozen=True)
+class EndRun:
+    """Nothing runs and nothing will be placed; `complete` when there is nothing left to resume."""
+
+    reason: str
+    complete: bool
+
+
+@dataclass(frozen=True)
+class ChooseShare:
+    """Say that trials get this share from now on, and why; so many of them fit at once."""
+
+    gpu: float
+    slots: int
+    reason: str
+
+
+Command = AskConfig | StartAttempt | Answer | ChooseShare | ReportToSampler | TellSampler | EndRun
