@@ -22,7 +22,7 @@ from optuna.trial import TrialState, create_trial
 from sweep.core.spec import StudySpec
 from sweep.core.study import StudyMachine
 from sweep.core.trial import ENDS
-from sweep.samplers.optuna_sampler import STATES, distributions, to_optuna
+from sweep.samplers.optuna_space import STATES, distributions, to_optuna
 
 _Write = tuple[Literal["add"], int, dict[str, Any]] | tuple[Literal["report"], int, int, float]
 _Tell = tuple[Literal["tell"], int, TrialState, float | None]

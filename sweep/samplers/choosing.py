@@ -1,0 +1,33 @@
+"""Which of Optuna's samplers proposes, by `search.algorithm`."""
+
+from __future__ import annotations
+
+from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+
+from sweep.core.spec import StudySpec
+from sweep.errors import InputError
+
+OPTUNAS_STARTUP_TRIALS = 10
+"""TPE proposes at random until this many trials have ended, unless the file says otherwise."""
+
+
+def choose(spec: StudySpec, seed: int) -> BaseSampler:
+    """A sampler for one proposal, made anew for each: what it remembers between two of them is lost.
+
+    Args:
+        spec: the study.
+        seed: of this proposal.
+
+    Raises:
+        InputError: an algorithm that isn't one of Optuna's samplers here.
+    """
+    search = spec.search
+    match search.algorithm:
+        case "random":
+            return RandomSampler(seed=seed)
+        case "auto" | "tpe":
+            startup = OPTUNAS_STARTUP_TRIALS if search.startup_trials is None else search.startup_trials
+            # By Optuna 5's defaults: multivariate, and running trials count as bad ones (constant liar).
+            return TPESampler(seed=seed, n_startup_trials=startup)
+        case other:
+            raise InputError(f"search.algorithm: {other} is not one that this sampler has; use tpe or random.")
