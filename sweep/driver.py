@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -16,11 +15,10 @@ from sweep.core.protocols import Capacity, Decision, GpuMemory, Placement, Sampl
 from sweep.core.seeds import derive
 from sweep.core.space import varying
 from sweep.core.spec import StudySpec
-from sweep.core.trial import Trial, TrialState
+from sweep.core.trial import Trial
 from sweep.samplers.teaching import Learner
-from sweep.store import attempt_log, checkpoints
-from sweep.store.events import EventLog, check_room, encode, write_params
-from sweep.store.paths import StudyPaths, checkpoint_t
+from sweep.store.events import Log, encode
+from sweep.store.trial_files import Files
 
 Clock = Callable[[], float]
 
@@ -44,7 +42,7 @@ class Driver:
 
     Args:
         study: its state, replayed or new.
-        paths: its files.
+        files: of its trials.
         log: open for appending.
         sampler: has been told of the trials there are.
         entrypoint: checked, absolute where it names a file.
@@ -58,8 +56,8 @@ class Driver:
         self,
         study: core.StudyMachine,
         *,
-        paths: StudyPaths,
-        log: EventLog,
+        files: Files,
+        log: Log,
         sampler: Sampler,
         recorders: list[Learner],
         watchers: list[Watcher],
@@ -68,7 +66,7 @@ class Driver:
         clock: Clock = time.time,
     ) -> None:
         self.study = study
-        self._paths = paths
+        self._files = files
         self._log = log
         self._sampler = sampler
         self._recorders = recorders
@@ -79,7 +77,6 @@ class Driver:
         self._placements: deque[Placement] = deque()
         self._at_work: set[tuple[int, int]] = set()
         self._memory: dict[tuple[int, int], GpuMemory] = {}
-        self._kept: list[Trial] = []
         self._batching = False
         self._untidy: dict[int, Trial] = {}
         self._stop_reason: str | None = None
@@ -90,7 +87,7 @@ class Driver:
 
     def begin(self, executor: str, capacity: Capacity) -> None:
         """Start, or go on."""
-        self._sweep_up()
+        self._files.take_stock(self.study.trials)
         self._handle(
             ev.RunStarted(
                 time=self._clock(),
@@ -163,7 +160,7 @@ class Driver:
             trial=placement.trial,
             attempt=placement.attempt,
             metrics=dict(metrics),
-            checkpoint=self._relative(checkpoint),
+            checkpoint=self._files.place(checkpoint) if checkpoint else None,
         )
         decision = self._handle(event)
         if decision is None:
@@ -184,10 +181,10 @@ class Driver:
             return
         if outcome == "failed":
             # Where nothing can be written the trial isn't to blame; it goes on when the study resumes.
-            check_room(self._paths.root)
+            self._files.check_room()
         self._at_work.discard(key)
         if error is not None:
-            attempt_log.ensure(self._paths.trial(placement.trial).attempt_log(placement.attempt), outcome, error)
+            self._files.ended(placement.trial, placement.attempt, outcome, error)
         self._handle(
             ev.AttemptEnded(
                 time=self._clock(),
@@ -251,10 +248,7 @@ class Driver:
         """Wait for the disk; only then may checkpoints go for which there is a better one."""
         self._log.sync()
         for trial in self._untidy.values():
-            if trial.state.final:
-                self._settle(trial)
-            else:
-                self._thin_out(trial)
+            self._files.tidy(trial)
         self._untidy.clear()
 
     @staticmethod
@@ -292,7 +286,7 @@ class Driver:
         config = self._sampler.ask(trial)
         if config is None:
             return ev.SpaceExhausted(time=self._clock())
-        write_params(self._paths.trial(trial).params, config)
+        self._files.created(trial, config)
         for recorder in self._recorders:
             recorder.add(trial, config)
         return ev.TrialCreated(time=self._clock(), trial=trial, config=config)
@@ -309,8 +303,9 @@ class Driver:
             seed=derive(spec.search.seed, "trial", trial.number),
             time_attr=spec.scheduler.time_attr,
             max_t=spec.scheduler.max_t,
-            trial_dir=str(self._paths.trial(trial.number).root),
-            checkpoint=self._usable(command.checkpoint),
+            trial_dir=self._files.folder(trial.number),
+            # Without its checkpoint a trial starts afresh.
+            checkpoint=self._files.usable(command.checkpoint) if command.checkpoint else None,
             checkpoint_every=spec.checkpoint.every,
             gpu=command.demand.gpu,
             cpu=command.demand.cpu,
@@ -321,70 +316,6 @@ class Driver:
             batch_split=command.batch_split,
         )
 
-    def _relative(self, checkpoint: str | None) -> str | None:
-        """A checkpoint's place in the study, so that the study's folder can be moved."""
-        return None if checkpoint is None else str(Path(checkpoint).relative_to(self._paths.root))
-
-    def _usable(self, checkpoint: str | None) -> str | None:
-        """The checkpoint's absolute folder, if it is still there; without it the trial starts afresh."""
-        if checkpoint is None or not checkpoints.is_complete(self._paths.root / checkpoint):
-            return None
-        return str(self._paths.root / checkpoint)
-
-    # Checkpoints that nobody will want
-
-    def _thin_out(self, trial: Trial) -> None:
-        """Keep the last checkpoints of a trial at work, and its best."""
-        kept = self.study.spec.checkpoint.keep_last
-        written = [report.checkpoint for report in trial.reports if report.checkpoint]
-        best = trial.best(self.study.metric, with_checkpoint=True)
-        wanted = {*written[-kept:], *([best.checkpoint] if best else [])}
-        self._remove_except(trial, wanted, up_to=trial.t)
-
-    def _settle(self, trial: Trial) -> None:
-        """Keep the best checkpoint of each of the study's best trials; the others have no further use.
-
-        A failed trial keeps its last one: a person may want to see what it died of, or go on from there.
-        """
-        metric = self.study.metric
-        if trial.state.final:
-            checkpoints.remove_unfinished(self._paths.trial(trial.number).checkpoints)
-        if not trial.state.final or trial.state is TrialState.FAILED:
-            return
-        if trial.value(metric) is None:
-            self._remove_except(trial, set())
-            return
-        candidates = [*self._kept, trial] if trial not in self._kept else self._kept
-        sign = 1 if metric.goal == "minimize" else -1
-        ranked = sorted(candidates, key=lambda each: (sign * _known(each.value(metric)), each.number))
-        limit = keep_best(self.study)
-        self._kept = ranked[:limit]
-        for dropped in ranked[limit:]:
-            self._remove_except(dropped, set())
-        if trial in self._kept:
-            best = trial.best(metric, with_checkpoint=True)
-            self._remove_except(trial, {best.checkpoint} if best else set())
-
-    def _remove_except(self, trial: Trial, wanted: set[str | None], up_to: float = math.inf) -> None:
-        """Remove checkpoints; a later one than `up_to` may be of a report that is still on its way."""
-        keep = {self._paths.root / checkpoint for checkpoint in wanted if checkpoint}
-        for folder in checkpoints.complete_ones(self._paths.trial(trial.number).checkpoints):
-            if folder not in keep and checkpoint_t(folder) <= up_to:
-                checkpoints.remove(folder)
-
-    def _sweep_up(self) -> None:
-        """Take stock of the checkpoints that an earlier driver left."""
-        for trial in self.study.trials.values():
-            checkpoints.remove_unfinished(self._paths.trial(trial.number).checkpoints)
-            self._settle(trial)
-
-
-def _known(value: float | None) -> float:
-    """A value that was seen to be there."""
-    if value is None:
-        raise AssertionError("a trial without a value is never kept")
-    return value
-
 
 def label(spec: StudySpec, config: Mapping[str, Any]) -> str:
     """The parameters that vary, in a line for people."""
@@ -392,9 +323,3 @@ def label(spec: StudySpec, config: Mapping[str, Any]) -> str:
     return " ".join(
         f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}" for name, value in shown.items()
     )
-
-
-def keep_best(study: core.StudyMachine) -> int:
-    """How many of a study's best trials keep a checkpoint: what the file says, and at least those it promotes."""
-    promote = study.spec.promote
-    return max(study.spec.checkpoint.keep_best_in_study, promote.top_k if promote else 1)

@@ -27,6 +27,7 @@ from sweep.store import study_folder
 from sweep.store.events import EventLog, encode
 from sweep.store.paths import StudyPaths, study_paths
 from sweep.store.study_folder import StoredStudy
+from sweep.store.trial_files import TrialFiles
 from sweep.training.entrypoints import check as check_entrypoint
 from sweep.training.fused import keys
 from sweep.watch.text import counted
@@ -206,7 +207,7 @@ def _run(paths: StudyPaths, executor: Executor, capacity: Capacity, entrypoint: 
     log = EventLog(paths.events)
     driver = Driver(
         stored.machine,
-        paths=paths,
+        files=TrialFiles(paths, stored.spec),
         log=log,
         sampler=sampler,
         recorders=[journal],

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "sweep"
 
 # From the top down; a module may import its own layer's folder and what stands lower, never another adapter.
-TOP = {"cli", "__main__", "__init__", "api", "launching", "driver", "promoting"}
+TOP = {"cli", "__main__", "__init__", "api", "launching", "driver", "promoting", "simulating"}
 ADAPTERS = {"samplers", "executors", "training", "registry", "watch"}
 HEAVY = {
     "optuna": {"samplers"},

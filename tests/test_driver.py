@@ -12,6 +12,7 @@ from sweep.samplers.optuna_sampler import OptunaSampler
 from sweep.store import checkpoints
 from sweep.store.events import EventLog, read
 from sweep.store.paths import study_paths
+from sweep.store.trial_files import TrialFiles
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def study(tmp_path):
     log = EventLog(paths.events)
     driver = Driver(
         StudyMachine(spec),
-        paths=paths,
+        files=TrialFiles(paths, spec),
         log=log,
         sampler=OptunaSampler(spec),
         recorders=[],

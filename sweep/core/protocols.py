@@ -56,6 +56,8 @@ class Placement:
         batch_split: into how many parts a batch is to be computed, one after the other, so that it fits into memory;
             the sum of their gradients is the batch's.
         judged: fidelities at which the scheduler may end the trial, beside max_t; None for any.
+        saved: fidelities at which a checkpoint is written too, whatever `checkpoint_every` says: where the trial may
+            pause.
     """
 
     study: str
@@ -77,6 +79,12 @@ class Placement:
     label: str = ""
     batch_split: int = 1
     judged: tuple[int, ...] | None = None
+    saved: tuple[int, ...] = ()
+
+    def saves(self, before: int, t: int) -> bool:
+        """Whether a checkpoint is due with the report at fidelity `t`, the one before having been at `before`."""
+        due = t % self.checkpoint_every == 0 or t >= self.max_t
+        return due or any(before < rung <= t for rung in self.saved)
 
     def awaited(self, before: int, t: int) -> bool:
         """Whether the decision on a report at fidelity `t` is waited for, the one before having been at `before`.

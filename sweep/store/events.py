@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 from pydantic import ValidationError
 
@@ -14,6 +15,18 @@ from sweep.errors import StorageError, StudyError
 
 PROBE_BYTES = 65536
 """A disk with less room than this is full."""
+
+
+class Log(Protocol):
+    """Where a driver writes what happens."""
+
+    def append(self, *lines: bytes) -> None:
+        """Write encoded events."""
+        ...
+
+    def sync(self) -> None:
+        """Wait until they are safe."""
+        ...
 
 
 class EventLog:

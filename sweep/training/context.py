@@ -346,7 +346,7 @@ class Context:
         values[self.time_attr] = t
         self._check_wrapped()
         write = None
-        if checkpoint is not None and self.is_main and self._due(t):
+        if checkpoint is not None and self.is_main and self._placement.saves(self.t, t):
             write = self._writing(t, values, checkpoint)
         if write is None:
             decision = self._channel.report(values, None)
@@ -410,9 +410,6 @@ class Context:
                 "called ctx.wrap: each would train a model of its own on the same data. Use model = ctx.wrap(model) "
                 "and ctx.shard(batch), or set resources.gpu: 1."
             )
-
-    def _due(self, t: int) -> bool:
-        return t % self._placement.checkpoint_every == 0 or t >= self.max_t
 
     def _writing(
         self, t: int, values: Mapping[str, float], checkpoint: State | Callable[[], State]

@@ -10,10 +10,21 @@ import pytest
 from sweep.core.protocols import Decision, Placement
 from sweep.core.spec import Resources
 from sweep.executors.inline import InlineExecutor
+from sweep.executors.simulated import Course, SimulatedExecutor
 from sweep.store.paths import TrialPaths
 from sweep.training.attempt import run_attempt, warm_up
 
 FUNCTIONS = Path(__file__).with_name("functions.py")
+
+WITHOUT_TRAINING = {
+    "test_attempt_starts_reports_in_order_and_ends_once",
+    "test_decision_ends_the_attempt_at_that_very_report",
+    "test_paused_trial_goes_on_from_its_checkpoint",
+    "test_no_more_run_at_once_than_there_are_slots",
+    "test_study_that_ends_early_leaves_the_rest_unstarted",
+    "test_defect_of_the_driver_is_raised_not_swallowed",
+}
+"""What holds for simulated attempts too: the rest is about what training functions do to their process."""
 
 
 class ScriptedDirector:
@@ -84,17 +95,25 @@ def key(placement):
 @pytest.fixture(
     params=[
         pytest.param("inline"),
+        pytest.param("simulated"),
         *(pytest.param(name, marks=[pytest.mark.ray, pytest.mark.xdist_group("ray")]) for name in ("ray", "tune")),
     ]
 )
 def make(request, tmp_path):
     """Makes an open executor; closes it at the end."""
     opened = []
+    if request.param == "simulated" and request.function.__name__ not in WITHOUT_TRAINING:
+        pytest.skip("it calls no training function")
 
     def build(resources=None):
         resources = resources or Resources(cpu=1, max_concurrent=2)
         if request.param == "inline":
             executor = InlineExecutor(run_attempt, resources)
+        elif request.param == "simulated":
+            executor = SimulatedExecutor(
+                lambda config: Course({"loss": [1 / epoch for epoch in range(1, config["n"] + 1)]}),
+                slots=resources.max_concurrent,
+            )
         else:
             request.getfixturevalue("ray_cluster")
         if request.param == "ray":
