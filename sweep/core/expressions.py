@@ -1,56 +1,67 @@
-"""The small grammar of `constraints:` and `derived:`: arithmetic, comparisons, a few functions; never eval."""
+"""Expressions of a search file: arithmetic, comparisons, a few functions; never eval."""
 
 from __future__ import annotations
 
-import ast
-import warnings
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
-FUNCTIONS = ("abs", "max", "min", "round")
-_LONGEST = 200
-_ALLOWED = (
-    ast.Expression, ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.Compare, ast.Call, ast.Name, ast.Constant, ast.Load,
-    ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod, ast.Pow, ast.USub, ast.UAdd,
-    ast.And, ast.Or, ast.Not, ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE,
-)  # fmt: skip
+from sweep.core.grammar import LONGEST, AbsentError, Compute, ExpressionError, Parser, Values
+
+__all__ = ["AbsentError", "Expression", "ExpressionError", "compares", "names_in", "parse"]
+
+
+@dataclass(frozen=True, eq=False)
+class Expression:
+    """One expression, parsed.
+
+    Attributes:
+        text: as it was written.
+        names: what it reads, in order of appearance.
+        compares: whether it is true or false, as a constraint has to be.
+    """
+
+    text: str
+    names: tuple[str, ...]
+    compares: bool
+    _compute: Compute
+
+    def value(self, values: Values) -> Any:
+        """What it comes to, with these values for its names.
+
+        Raises:
+            AbsentError: a name that it comes to has no value.
+            ExpressionError: it has no value, as when it divides by zero.
+        """
+        try:
+            return self._compute(values)
+        except ValueError as error:
+            raise ExpressionError(str(error)) from error
+
+
+@lru_cache(maxsize=1024)
+def parse(text: str) -> Expression:
+    """The expression that a text is.
+
+    Raises:
+        ExpressionError: it is none; the message names the column.
+    """
+    if len(text) > LONGEST:
+        raise ExpressionError(f"is longer than {LONGEST} characters")
+    parser = Parser(text)
+    part = parser.whole()
+    return Expression(text, tuple(parser.names), part.compares, part.compute)
 
 
 def names_in(expression: str) -> list[str]:
     """The parameters that an expression reads, in order of appearance.
 
     Raises:
-        ValueError: it isn't an expression of the grammar; the text says which part.
+        ExpressionError: it isn't an expression of the grammar; the text says where.
     """
-    if len(expression) > _LONGEST:
-        raise ValueError(f"is longer than {_LONGEST} characters")
-    tree = _parsed(expression)
-    called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
-    names: dict[str, None] = {}
-    for node in ast.walk(tree):
-        if not isinstance(node, _ALLOWED):
-            raise ValueError(  # noqa: TRY004  # the text has the wrong content, not the wrong type
-                f"{type(node).__name__.lower()} is not in the grammar: numbers, texts, names, "
-                f"+ - * / // % **, comparisons, and, or, not, {', '.join(FUNCTIONS)}"
-            )
-        if isinstance(node, ast.Call) and not _known_call(node):
-            raise ValueError(f"a function is one of {', '.join(FUNCTIONS)}")
-        if isinstance(node, ast.Name) and id(node) not in called:
-            names[node.id] = None
-    return list(names)
+    return list(parse(expression).names)
 
 
 def compares(expression: str) -> bool:
     """Whether an expression that `names_in` accepts is true or false, as a constraint has to be."""
-    return isinstance(_parsed(expression).body, ast.Compare | ast.BoolOp) or expression.startswith("not ")
-
-
-def _parsed(expression: str) -> ast.Expression:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # such as "invalid escape sequence": not the reader's concern
-            return ast.parse(expression.strip(), mode="eval")
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise ValueError(f"{expression!r} is not an expression") from error
-
-
-def _known_call(node: ast.Call) -> bool:
-    return isinstance(node.func, ast.Name) and node.func.id in FUNCTIONS and not node.keywords
+    return parse(expression).compares

@@ -6,7 +6,6 @@ import pickle
 import pytest
 from pydantic import ValidationError
 
-from sweep.core.expressions import compares, names_in
 from sweep.core.loading import load
 from sweep.core.spec import Budget, FloatRange, IntRange, Metric, Resources, Scheduler, StudySpec
 from sweep.core.units import format_duration, parse_duration, parse_memory
@@ -96,33 +95,3 @@ def test_sizes():
     assert parse_memory("512 MiB") == 0.5
     with pytest.raises(ValueError, match="Write 8GiB"):
         parse_memory("8G")
-
-
-def test_expressions_name_what_they_read():
-    assert set(names_in("max(width, 3) % heads == 0 and not warmup > 1e3")) == {"width", "heads", "warmup"}
-    assert compares("a < b")
-    assert compares("a < b and c")
-    assert not compares("a + b")
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "a.b",
-        "a[0]",
-        "lambda: 1",
-        "f(1)",
-        "max(a, key=b)",
-        "[a]",
-        "a if b else c",
-        "a := 1",
-        "",
-        "a <",
-        "a\\d",
-        "(" * 150,
-        "x" * 201,
-    ],
-)
-def test_what_is_no_expression(text):
-    with pytest.raises(ValueError, match=r"grammar|function is one of|not an expression|longer than"):
-        names_in(text)
