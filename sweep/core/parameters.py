@@ -131,7 +131,7 @@ class Choice(_Conditional):
                 seen.append(value)
 
 
-class Constant(Section):
+class Constant(_Conditional):
     """A value that every trial gets."""
 
     kind: Literal["constant"] = "constant"

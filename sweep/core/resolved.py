@@ -104,4 +104,4 @@ def _parameter(parameter: Parameter) -> dict[str, Any]:
     """The fields that say something: `log: false` and the like would only be noise, line after line."""
     fields = parameter.model_dump(exclude={"kind"}, exclude_defaults=not isinstance(parameter, Constant))
     order = ("min", "max", "log", "step", "values", "ordered", "value", "when")
-    return {key: fields[key] for key in order if key in fields}
+    return {key: fields[key] for key in order if key in fields and (key != "when" or fields[key] is not None)}

@@ -106,8 +106,7 @@ def _unknown(name: str, known: list[str]) -> str:
 
 
 def _when(name: str, parameter: Parameter, parameters: Mapping[str, Parameter], known: list[str]) -> Iterator[Fault]:
-    condition = None if isinstance(parameter, Constant) else parameter.when
-    for other, wanted in (condition or {}).items():
+    for other, wanted in (parameter.when or {}).items():
         path = ("parameters", name, "when", other)
         if other == name:
             yield Fault(path, "a parameter can't depend on itself.", ())
@@ -124,7 +123,7 @@ def _when(name: str, parameter: Parameter, parameters: Mapping[str, Parameter], 
 
 def _when_cycles(parameters: Mapping[str, Parameter]) -> Iterator[Fault]:
     needs = {
-        name: [other for other in getattr(one, "when", None) or {} if other in parameters and other != name]
+        name: [other for other in one.when or {} if other in parameters and other != name]
         for name, one in parameters.items()
     }
     # Names whose conditions all lead to an end; a cycle and what hangs on it never get here.

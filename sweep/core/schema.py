@@ -154,7 +154,9 @@ def _parameter_forms(texts: dict[str, dict[str, str]]) -> dict[str, Any]:
             ["values"],
         ),
         "Constant": _map_form(
-            "A value that every trial gets.", {"value": {"description": texts["Constant"]["value"]}}, ["value"]
+            "A value that every trial gets.",
+            {"value": {"description": texts["Constant"]["value"]}, "when": _WHEN},
+            ["value"],
         ),
     }
 

@@ -31,6 +31,18 @@ def same(a: Any, b: Any) -> bool:
     return bool(a == b) and isinstance(a, bool) == isinstance(b, bool)
 
 
+def place_in(values: list[Any], value: Any) -> int:
+    """Where a value stands in a list.
+
+    Raises:
+        ValueError: it isn't there.
+    """
+    for place, one in enumerate(values):
+        if same(value, one):
+            return place
+    raise ValueError(f"{value!r} is not among {values!r}")
+
+
 def steps_in(parameter: FloatRange | IntRange) -> int:
     """How many steps fit between min and max; the parameter has a step."""
     step = parameter.step
