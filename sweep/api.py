@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sweep.core.space import Space
 from sweep.core.spec import StudySpec
 from sweep.core.trial import Trial
 from sweep.store import study_folder
@@ -23,7 +24,7 @@ class BestTrial:
 
     Attributes:
         number: of the trial.
-        config: parameter name to value.
+        config: as the training function got it, derived values among them.
         value: its best objective.
         t: the fidelity where it had it.
         checkpoint: folder of the checkpoint written there, if it is still kept.
@@ -76,7 +77,8 @@ class Study:
             return None
         folder = self._paths.root / report.checkpoint if report.checkpoint else None
         kept = folder if folder is not None and folder.is_dir() else None
-        return BestTrial(trial.number, trial.config, report.metrics[machine.metric.name], report.t, kept)
+        config = Space(machine.spec).for_training(trial.config)
+        return BestTrial(trial.number, config, report.metrics[machine.metric.name], report.t, kept)
 
     def trials(self) -> pd.DataFrame:
         """One row a trial, by number: its state, its parameters, the metrics of its best report, seconds.

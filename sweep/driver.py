@@ -13,7 +13,7 @@ from sweep.core import events as ev
 from sweep.core import study as core
 from sweep.core.protocols import Capacity, Decision, GpuMemory, Placement, Sampler
 from sweep.core.seeds import derive
-from sweep.core.space import varying
+from sweep.core.space import NoConfigError, Space, varying
 from sweep.core.spec import StudySpec
 from sweep.core.trial import Trial
 from sweep.samplers.teaching import Learner
@@ -74,6 +74,7 @@ class Driver:
         self._entrypoint = entrypoint
         self._working_dir = working_dir
         self._clock = clock
+        self._space = Space(study.spec)
         self._placements: deque[Placement] = deque()
         self._at_work: set[tuple[int, int]] = set()
         self._memory: dict[tuple[int, int], GpuMemory] = {}
@@ -283,10 +284,13 @@ class Driver:
         return []
 
     def _ask(self, trial: int) -> ev.AnyEvent:
-        config = self._sampler.ask(trial)
+        try:
+            config = self._sampler.ask(trial)
+        except NoConfigError as error:
+            return ev.SpaceExhausted(time=self._clock(), reason=str(error))
         if config is None:
             return ev.SpaceExhausted(time=self._clock())
-        self._files.created(trial, config)
+        self._files.created(trial, self._space.for_training(config))
         for recorder in self._recorders:
             recorder.add(trial, config)
         return ev.TrialCreated(time=self._clock(), trial=trial, config=config)
@@ -298,7 +302,7 @@ class Driver:
             study=spec.name,
             trial=trial.number,
             attempt=command.attempt,
-            config=trial.config,
+            config=self._space.for_training(trial.config),
             entrypoint=self._entrypoint,
             seed=derive(spec.search.seed, "trial", trial.number),
             time_attr=spec.scheduler.time_attr,

@@ -15,6 +15,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import sweep
+from sweep.core import feasibility
 from sweep.core.events import PromotionsDone
 from sweep.core.protocols import Capacity, Executor
 from sweep.core.spec import StudySpec
@@ -75,7 +76,7 @@ def check(spec: StudySpec, base_dir: Path, *, source: str = "") -> str:
     Raises:
         InputError: what stands in the way.
     """
-    refusals = unsupported(spec)
+    refusals = unsupported(spec) or feasibility.problems(spec)
     if refusals:
         raise SpecError(refusals)
     if spec.entrypoint is None:
@@ -187,7 +188,7 @@ def _executor(spec: StudySpec, paths: StudyPaths, options: Options) -> Executor:
 def _open(executor: Executor, spec: StudySpec) -> Capacity:
     """Take hold of the machines; the notes say what becomes of `resources.fuse` too."""
     capacity = executor.open()
-    return replace(capacity, notes=(*capacity.notes, *keys.notes(spec, executor.name)))
+    return replace(capacity, notes=(*capacity.notes, *keys.notes(spec, executor.name), *feasibility.notes(spec)))
 
 
 def _run(paths: StudyPaths, executor: Executor, capacity: Capacity, entrypoint: str, options: Options) -> StoredStudy:

@@ -11,6 +11,7 @@ from pathlib import Path
 from sweep.core import events as ev
 from sweep.core.resolved import resolved_yaml
 from sweep.core.seeds import derive
+from sweep.core.space import Space
 from sweep.core.spec import Promote
 from sweep.core.trial import Report, Trial
 from sweep.errors import CheckpointError, InputError, StudyError
@@ -147,7 +148,7 @@ def _source(stored: StoredStudy, candidate: Candidate) -> Source:
         goal=metric.goal,
         value=report.metrics[metric.name],
         metrics=report.metrics,
-        config=trial.config,
+        config=Space(spec).for_training(trial.config),
         seed=derive(spec.search.seed, "trial", trial.number),
         spec_sha256=stored.created.spec_sha256,
         spec_yaml=resolved_yaml(spec),

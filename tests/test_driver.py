@@ -5,6 +5,7 @@ import os
 import pytest
 
 from sweep.core.protocols import Capacity
+from sweep.core.space import NoConfigError
 from sweep.core.spec import Budget, CheckpointPolicy, FloatRange, Metric, Scheduler, Search, StudySpec
 from sweep.core.study import StudyMachine
 from sweep.driver import Driver
@@ -96,3 +97,17 @@ def test_checkpoint_goes_only_when_its_successor_is_on_the_disk(study, synced):
             driver.reported(placement, {"epoch": epoch, "loss": 1.0 / epoch}, str(folder))
     assert waits == [[True, True]]
     assert [folder.is_dir() for folder in folders] == [False, True]
+
+
+def test_study_ends_with_the_samplers_reason_when_no_config_is_allowed(study, monkeypatch):
+    driver, paths, placement = study
+
+    def none(_):
+        raise NoConfigError("none of 20000 configs drawn is allowed")
+
+    monkeypatch.setattr(driver._sampler, "ask", none)
+    driver.reported(placement, {"epoch": 1, "loss": 1.0}, None)
+    driver.ended(placement, "returned")
+    assert driver.finished
+    ended = list(read(paths.events))[-1]
+    assert (ended.complete, ended.reason) == (True, "the space is exhausted: none of 20000 configs drawn is allowed")

@@ -136,6 +136,7 @@ def _here() -> Path:
 
 
 def _validated(path: Path, overrides: list[str] | None) -> dict[str, Any]:
+    from sweep.core import feasibility
     from sweep.core.space import varying
     from sweep.core.support import unsupported
     from sweep.watch.text import counted
@@ -150,6 +151,7 @@ def _validated(path: Path, overrides: list[str] | None) -> dict[str, Any]:
     else:
         ends = counted(spec.budget.trials, "trial") if spec.budget.trials else "no limit of trials"
         result["summary"] = f"{counted(len(varying(spec)), 'parameter')}, {ends}, max_t {spec.scheduler.max_t}."
+        result["problems"] = feasibility.problems(spec)
         result["warnings"] = unsupported(spec)
     return result
 
@@ -170,7 +172,7 @@ def _plan(spec: StudySpec, executor: str = "ray", address: str | None = None) ->
     Raises:
         ResourceError: this machine can't hold a trial, and no cluster at an address is to do so.
     """
-    from sweep.core import plan
+    from sweep.core import feasibility, plan
     from sweep.core.capacity import Grant, at_once, grant
     from sweep.executors.machine import this_machine
     from sweep.training.fused import keys
@@ -187,7 +189,7 @@ def _plan(spec: StudySpec, executor: str = "ray", address: str | None = None) ->
     slots = 1 if executor == "inline" else granted.slots
     lanes = spec.resources.fuse if executor == "ray" and keys.can_fuse(spec) else 1
     made = plan.make(spec, slots=at_once(spec.resources, slots, lanes), gpu=granted.gpu)
-    return plan_view(spec, made, (*granted.notes, *keys.notes(spec, executor)))
+    return plan_view(spec, made, (*granted.notes, *keys.notes(spec, executor), *feasibility.notes(spec)))
 
 
 def _print_plan(spec: StudySpec, executor: str = "ray", address: str | None = None) -> None:

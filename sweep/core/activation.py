@@ -10,12 +10,14 @@ from sweep.core.parameters import Parameter
 from sweep.core.values import same
 
 
+def holds(wanted: Any, value: Any) -> bool:
+    """Whether a value is the one that a condition wants, or among those."""
+    return any(same(value, one) for one in (wanted if isinstance(wanted, list) else [wanted]))
+
+
 def applies(parameter: Parameter, values: Mapping[str, Any]) -> bool:
     """Whether a parameter's conditions hold for these values; a name without a value meets none."""
-    return all(
-        name in values and any(same(values[name], one) for one in (wanted if isinstance(wanted, list) else [wanted]))
-        for name, wanted in (parameter.when or {}).items()
-    )
+    return all(name in values and holds(wanted, values[name]) for name, wanted in (parameter.when or {}).items())
 
 
 def activation_order(parameters: Mapping[str, Parameter]) -> tuple[str, ...]:

@@ -71,6 +71,7 @@ class SpaceExhausted(Event):
     """The sampler has no further config to propose."""
 
     type: Literal["space_exhausted"] = "space_exhausted"
+    reason: str = "every config was tried"
 
 
 class AttemptStarted(Event):

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
+
+NAME_PART = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
+NAME_RULE = "Names are letters, digits, '_' and '-', at most 64, a letter or '_' first."
 
 
 def nested(flat: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,11 +9,13 @@ import difflib
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from sweep.core.activation import holds, told_condition
 from sweep.core.expressions import compares, names_in
 from sweep.core.flow import flow
+from sweep.core.groups import NAME_PART, NAME_RULE
 from sweep.core.parameters import Choice, Constant, Parameter
 from sweep.core.section import Fault
-from sweep.core.values import value_problem
+from sweep.core.values import place_in, value_problem
 
 if TYPE_CHECKING:
     from sweep.core.spec import Metric, Scheduler, Search
@@ -56,7 +58,7 @@ def study_faults(parts: Mapping[str, Any], broken: frozenset[str] = frozenset())
         yield from _when(name, parameter, parameters, known)
     yield from _when_cycles(parameters)
     if "search" in parts:
-        yield from _points(parts["search"], parameters, known)
+        yield from _points(parts["search"], parameters, parts.get("zip", []), known)
     yield from _derived(parts.get("derived", {}), known)
     yield from _zip(parts.get("zip", []), parameters, known)
     for place, text in enumerate(parts.get("constraints", [])):
@@ -100,6 +102,9 @@ def _single(parameter: Parameter) -> bool:
 
 
 def _unknown(name: str, known: list[str]) -> str:
+    hyphened = next((one for one in known if "-" in one and one.startswith(f"{name}-")), None)
+    if hyphened:
+        return f"{name!r} is no parameter. In an expression {hyphened} stands in backquotes: `{hyphened}`."
     near = difflib.get_close_matches(name, known, n=1)
     hint = f" Did you mean {near[0]}?" if near else f" The file has {', '.join(known[:8])}." if known else ""
     return f"{name!r} is no parameter.{hint}"
@@ -140,26 +145,62 @@ def _when_cycles(parameters: Mapping[str, Parameter]) -> Iterator[Fault]:
         yield Fault(("parameters", circle[0], "when"), text, ())
 
 
-def _points(search: Search, parameters: Mapping[str, Parameter], known: list[str]) -> Iterator[Fault]:
+def _points(
+    search: Search, parameters: Mapping[str, Parameter], groups: list[list[str]], known: list[str]
+) -> Iterator[Fault]:
     for place, point in enumerate(search.points_to_evaluate):
-        for name, value in point.items():
-            path = ("search", "points_to_evaluate", place, name)
-            if name not in known:
-                yield Fault(path, _unknown(name, known), ())
-            elif name in parameters:
-                wrong = value_problem(parameters[name], value)
-                if wrong:
-                    yield Fault(path, wrong, ())
+        path = ("search", "points_to_evaluate", place)
+        wrong = dict(_point_values(point, parameters, known))
+        yield from (Fault((*path, name), message, ()) for name, message in wrong.items())
+        for group in groups if not wrong else []:
+            yield from (Fault((*path, name), message, ()) for name, message in _out_of_step(point, group, parameters))
+
+
+def _point_values(
+    point: Mapping[str, Any], parameters: Mapping[str, Parameter], known: list[str]
+) -> Iterator[tuple[str, str]]:
+    for name, value in point.items():
+        if name not in known:
+            yield name, _unknown(name, known)
+        elif name in parameters:
+            parameter = parameters[name]
+            if wrong := value_problem(parameter, value):
+                yield name, wrong
+            elif any(
+                other in point and not holds(wanted, point[other]) for other, wanted in (parameter.when or {}).items()
+            ):
+                yield name, f"is only for trials in which {told_condition(parameter)}. Remove one of the two."
+
+
+def _out_of_step(
+    point: Mapping[str, Any], group: list[str], parameters: Mapping[str, Parameter]
+) -> Iterator[tuple[str, str]]:
+    lists = {name: parameters[name] for name in group if name in point and name in parameters}
+    places = {name: place_in(one.values, point[name]) for name, one in lists.items() if isinstance(one, Choice)}
+    for name, place in places.items():
+        first = next(iter(places))
+        if place != places[first]:
+            yield name, f"is number {place + 1} of its list, and {first} number {places[first] + 1}; they are in step."
 
 
 def _derived(derived: Mapping[str, str], known: list[str]) -> Iterator[Fault]:
     earlier = list(known)
     for name, text in derived.items():
-        if name in known:
-            yield Fault(("derived", name), f"{name!r} is already a parameter. Choose another name.", ())
+        if wrong := _derived_name(name, [*earlier, *derived]):
+            yield Fault(("derived", name), wrong, ())
         # Only names above it: so no circle can be written.
         yield from _expression(("derived", name), text, earlier)
         earlier.append(name)
+
+
+def _derived_name(name: str, taken: list[str]) -> str | None:
+    """Why a derived value can't have this name; `taken` has it once as its own."""
+    if not all(NAME_PART.fullmatch(part) for part in name.split(".")):
+        return f"{name!r} can't be a name. {NAME_RULE}"
+    if taken.count(name) > 1:
+        return f"{name!r} is already a parameter. Choose another name."
+    within = next((other for other in taken if other.startswith(f"{name}.") or name.startswith(f"{other}.")), None)
+    return f"{name!r} can't be a value and a group: {within} is there too. Choose another name." if within else None
 
 
 def _expression(
@@ -196,6 +237,11 @@ def _zip(groups: list[list[str]], parameters: Mapping[str, Parameter], known: li
                 else:
                     yield Fault(path, f"{name!r} is no list of values; only lists can be zipped.", ())
             seen.add(name)
+        conditions = {name: parameters[name].when for name in group if name in parameters}
+        odd = [name for name, when in conditions.items() if when != next(iter(conditions.values()))]
+        if odd:
+            text = f"{odd[0]} and {next(iter(conditions))} have different conditions. Give all in step the same when."
+            yield Fault(("zip", place), text, ())
         if len(set(lengths.values())) > 1:
             told = ", ".join(f"{name} has {count}" for name, count in lengths.items())
             yield Fault(("zip", place), f"the lists differ in length: {told}.", ())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -15,7 +15,21 @@ from sweep.core.parameters import Choice, Constant, FloatRange, IntRange, Parame
 from sweep.core.spec import StudySpec
 from sweep.core.values import place_in, steps_in, value_problem
 
-__all__ = ["Space", "constants", "contains", "describe", "midpoint", "size", "value_problem", "varying"]
+__all__ = [
+    "NoConfigError",
+    "Space",
+    "constants",
+    "contains",
+    "describe",
+    "midpoint",
+    "size",
+    "value_problem",
+    "varying",
+]
+
+
+class NoConfigError(Exception):
+    """No config was found that a trial may have; the message says why, for the study's end."""
 
 
 class Space:
@@ -68,11 +82,11 @@ class Space:
         """Whether a trial with these values has a parameter; they hold at least those that its conditions name."""
         return applies(self.parameters[name], values)
 
-    def complete(self, chosen: Mapping[str, Any]) -> dict[str, Any]:
-        """The config that comes of the proposed values.
+    def walk(self, choose: Callable[[str], Any]) -> dict[str, Any]:
+        """The config that comes of choosing a value for each proposed parameter that turns out to be in use.
 
         Args:
-            chosen: a value for each proposed name that is in use; what is there of the others counts for nothing.
+            choose: a proposed name to its value; called for each after those that its conditions name.
         """
         values: dict[str, Any] = {}
         for name in self.order:
@@ -84,8 +98,16 @@ class Space:
             elif name in self._steps:
                 values[name] = self._in_step_value(name, values)
             else:
-                values[name] = chosen[name]
+                values[name] = choose(name)
         return {name: values[name] for name in self.parameters if name in values}
+
+    def complete(self, chosen: Mapping[str, Any]) -> dict[str, Any]:
+        """The config that comes of the proposed values.
+
+        Args:
+            chosen: a value for each proposed name that is in use; what is there of the others counts for nothing.
+        """
+        return self.walk(lambda name: chosen[name])
 
     def _in_step_value(self, name: str, values: Mapping[str, Any]) -> Any:
         leader, follower = self.parameters[self._steps[name]], self.parameters[name]

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, PrivateAttr, field_validator
 
+from sweep.core.groups import NAME_PART, NAME_RULE
 from sweep.core.names import NAME, alias_problem
 from sweep.core.parameters import Choice, Constant, FloatRange, IntRange, Parameter, read_parameters
 from sweep.core.positions import Mark, Positions
@@ -33,8 +34,7 @@ ORDER = (
 DEFAULT_TRIALS = 50
 """The budget of a file that names none, so that no study runs for ever."""
 
-PARAMETER_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
-PARAMETER_NAME_RULE = "Names are letters, digits, '_' and '-', at most 64, a letter or '_' first."
+PARAMETER_NAME, PARAMETER_NAME_RULE = NAME_PART, NAME_RULE
 _ENTRYPOINT = re.compile(r"(?:[^\W\d]\w*(?:\.[^\W\d]\w*)*|[^:\s][^:]*\.py):[^\W\d]\w*")
 
 

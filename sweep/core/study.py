@@ -144,7 +144,7 @@ class StudyMachine:
                 self._on_trial_created(event)
             case ev.SpaceExhausted():
                 self._asking = False
-                self._end("drain", "the space is exhausted: every config was tried")
+                self._end("drain", f"the space is exhausted: {event.reason}")
             case ev.AttemptStarted():
                 self._on_attempt_started(event)
             case ev.Reported():

@@ -53,10 +53,6 @@ def _where(path: Path, test: Callable[[StudySpec], bool]) -> Callable[[StudySpec
     return lambda spec: [path] if test(spec) else []
 
 
-def _conditional(spec: StudySpec) -> list[Path]:
-    return [("parameters", name, "when") for name, one in spec.parameters.items() if getattr(one, "when", None)]
-
-
 _NOT = "is not supported by this version."
 _TABLE: tuple[_Row, ...] = (
     _Row(
@@ -66,15 +62,6 @@ _TABLE: tuple[_Row, ...] = (
     _Row(
         _where(("metric",), lambda spec: isinstance(spec.metric, list) and len(spec.metric) > 1),
         f"a list of several metrics {_NOT} Name one.",
-    ),
-    _Row(_conditional, f"a condition {_NOT} Remove it, and let the training function ignore the parameter."),
-    _Row(
-        _where(("derived",), lambda spec: bool(spec.derived)), f"{_NOT} Compute these values in the training function."
-    ),
-    _Row(_where(("zip",), lambda spec: bool(spec.zip)), f"{_NOT} Search one name, and look the others up by it."),
-    _Row(
-        _where(("constraints",), lambda spec: bool(spec.constraints)),
-        f"{_NOT} Choose ranges in which every config is allowed.",
     ),
     _Row(
         _where(("search", "algorithm"), lambda spec: spec.search.algorithm not in ("auto", "tpe", "random")),

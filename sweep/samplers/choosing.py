@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+
+from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 
 from sweep.core.spec import StudySpec
@@ -27,7 +30,17 @@ def choose(spec: StudySpec, seed: int) -> BaseSampler:
             return RandomSampler(seed=seed)
         case "auto" | "tpe":
             startup = OPTUNAS_STARTUP_TRIALS if search.startup_trials is None else search.startup_trials
-            # By Optuna 5's defaults: multivariate, and running trials count as bad ones (constant liar).
-            return TPESampler(seed=seed, n_startup_trials=startup)
+            return _tpe(seed, startup, conditional=any(one.when for one in spec.parameters.values()))
         case other:
             raise InputError(f"search.algorithm: {other} is not one that this sampler has; use tpe or random.")
+
+
+def _tpe(seed: int, startup: int, *, conditional: bool) -> TPESampler:
+    """By Optuna 5's defaults: multivariate, and running trials count as bad ones (constant liar).
+
+    Where trials differ in which parameters they have, only those that all have would be modelled jointly, each of the
+    others by itself. With `group` those that come together are.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        return TPESampler(seed=seed, n_startup_trials=startup, group=conditional)

@@ -17,12 +17,13 @@ from typing import Any, Literal
 import optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
-from optuna.trial import TrialState, create_trial
+from optuna.trial import TrialState
 
+from sweep.core.space import Space
 from sweep.core.spec import StudySpec
 from sweep.core.study import StudyMachine
 from sweep.core.trial import ENDS
-from sweep.samplers.optuna_space import STATES, distributions, to_optuna
+from sweep.samplers.optuna_space import STATES, running_trial
 
 _Write = tuple[Literal["add"], int, dict[str, Any]] | tuple[Literal["report"], int, int, float]
 _Tell = tuple[Literal["tell"], int, TrialState, float | None]
@@ -60,7 +61,7 @@ class OptunaJournal:
         self._storage = JournalStorage(JournalFileBackend(str(path)))
         optuna.create_study(storage=self._storage, study_name=spec.name, direction=spec.objective.goal)
         self._study_id = self._storage.get_study_id_from_name(spec.name)
-        self._distributions = distributions(spec.parameters)
+        self._space = Space(spec)
         self._ids: dict[int, int] = {}
         self._queue: queue.Queue[_Write | _Tell | None] = queue.Queue()
         self._failure: OSError | None = None
@@ -101,11 +102,7 @@ class OptunaJournal:
     def _write(self, item: _Write | _Tell) -> None:
         match item:
             case ("add", trial, config):
-                template = create_trial(
-                    state=TrialState.RUNNING,
-                    params=to_optuna(self._spec.parameters, config),
-                    distributions=self._distributions,
-                )
+                template = running_trial(self._space, config)
                 self._ids[trial] = self._storage.create_new_trial(self._study_id, template_trial=template)
             case ("report", trial, t, value):
                 self._storage.set_trial_intermediate_value(self._ids[trial], t, value)

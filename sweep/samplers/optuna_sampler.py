@@ -12,13 +12,15 @@ from typing import Any, Literal
 
 import optuna
 from optuna.samplers import RandomSampler
-from optuna.trial import Trial as OptunaTrial
+from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState
 
 from sweep.core.seeds import derive
+from sweep.core.space import Space
 from sweep.core.spec import StudySpec
 from sweep.samplers.choosing import choose
-from sweep.samplers.optuna_space import STATES, distributions, from_optuna, to_optuna
+from sweep.samplers.optuna_space import STATES, running_trial, suggest
+from sweep.samplers.proposing import Proposer, joint_notes
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -31,11 +33,18 @@ class OptunaSampler:
 
     def __init__(self, spec: StudySpec) -> None:
         self._spec = spec
-        self._distributions = distributions(spec.parameters)
+        self._space = Space(spec)
+        self._storage = InMemoryStorage()
         self._study = optuna.create_study(
-            study_name=spec.name, direction=spec.objective.goal, sampler=RandomSampler(seed=0)
+            study_name=spec.name,
+            direction=spec.objective.goal,
+            storage=self._storage,
+            # None of its own is ever asked.
+            sampler=RandomSampler(seed=0),
         )
-        self._trials: dict[int, OptunaTrial] = {}
+        self._study_id = self._storage.get_study_id_from_name(spec.name)
+        # Our number to Optuna's id, of trials that haven't ended.
+        self._ids: dict[int, int] = {}
 
     @property
     def study(self) -> optuna.Study:
@@ -43,28 +52,41 @@ class OptunaSampler:
         return self._study
 
     def ask(self, trial: int) -> dict[str, Any] | None:
-        """A config for the trial of this number, whose place in Optuna's study is the same."""
+        """A config for the trial of this number.
+
+        Raises:
+            NoConfigError: none was found that meets the constraints.
+        """
         points = self._spec.search.points_to_evaluate
-        given = to_optuna(self._spec.parameters, points[trial]) if trial < len(points) else {}
-        self._study.sampler = choose(self._spec, derive(self._spec.search.seed, "sampler", trial))
-        if given:
-            self._study.enqueue_trial(given)
-        asked = self._study.ask(self._distributions)
-        self._trials[trial] = asked
-        return from_optuna(self._spec.parameters, asked.params)
+        proposer = Proposer(
+            self._space,
+            lambda seed: choose(self._spec, seed),
+            derive(self._spec.search.seed, "sampler", trial),
+            self._space.chosen(points[trial]) if trial < len(points) else {},
+        )
+        self._study.sampler = proposer
+        asked = self._study.ask()
+        for name in self._space.chosen(proposer.config):
+            suggest(asked, name, self._space.proposed[name])
+        self._ids[trial] = identity = self._id(asked.number)
+        for note in joint_notes(self._storage.get_trial_system_attrs(identity)):
+            self._storage.set_trial_system_attr(identity, note, "")
+        return proposer.config
 
     def add(self, trial: int, config: Mapping[str, Any]) -> None:
         """Take up a trial that was created earlier."""
-        self._study.enqueue_trial(to_optuna(self._spec.parameters, config))
-        self._study.sampler = RandomSampler(seed=0)
-        self._trials[trial] = self._study.ask(self._distributions)
+        self._ids[trial] = self._storage.create_new_trial(self._study_id, running_trial(self._space, config))
 
     def report(self, trial: int, t: int, value: float) -> None:
         """An intermediate value."""
         if not math.isnan(value):
-            self._trials[trial].report(value, t)
+            self._storage.set_trial_intermediate_value(self._ids[trial], t, value)
 
     def tell(self, trial: int, state: Literal["complete", "stopped", "failed"], value: float | None) -> None:
         """The trial's end: stopped ones are PRUNED, with the values they reported; failed ones FAIL."""
         told = STATES[state]
-        self._study.tell(self._trials.pop(trial), value if told is TrialState.COMPLETE else None, told)
+        number = self._storage.get_trial_number_from_id(self._ids.pop(trial))
+        self._study.tell(number, value if told is TrialState.COMPLETE else None, told)
+
+    def _id(self, number: int) -> int:
+        return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)

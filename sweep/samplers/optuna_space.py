@@ -7,17 +7,18 @@ from decimal import Decimal
 from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
-from sweep.core.parameters import Choice, Constant, FloatRange, IntRange, Parameter
-from sweep.core.values import steps_in
+from sweep.core.parameters import Choice, FloatRange, IntRange, Parameter
+from sweep.core.space import Space
+from sweep.core.values import place_in, steps_in
 
 STATES = {"complete": TrialState.COMPLETE, "stopped": TrialState.PRUNED, "failed": TrialState.FAIL}
 """How Optuna calls the ends of a trial."""
 
 
-def distribution(parameter: Parameter) -> BaseDistribution | None:
-    """Optuna's form of a parameter; None for a constant."""
+def distribution(parameter: FloatRange | IntRange | Choice) -> BaseDistribution:
+    """Optuna's form of a parameter."""
     match parameter:
         case FloatRange():
             return FloatDistribution(parameter.min, _last_step(parameter), log=parameter.log, step=parameter.step)
@@ -29,8 +30,6 @@ def distribution(parameter: Parameter) -> BaseDistribution | None:
                 # Places in the list, so that the sampler knows who is whose neighbour.
                 return IntDistribution(0, len(parameter.values) - 1)
             return CategoricalDistribution(parameter.values)
-        case Constant():
-            return None
 
 
 def _last_step(parameter: FloatRange | IntRange) -> float:
@@ -41,32 +40,45 @@ def _last_step(parameter: FloatRange | IntRange) -> float:
     return float(Decimal(str(parameter.min)) + steps_in(parameter) * Decimal(str(parameter.step)))
 
 
-def to_optuna(parameters: Mapping[str, Parameter], config: Mapping[str, Any]) -> dict[str, Any]:
-    """The values that Optuna knows: no constants, and no parameters that the config lacks."""
-    out: dict[str, Any] = {}
-    for name, parameter in parameters.items():
-        if name not in config or isinstance(parameter, Constant):
-            continue
-        if isinstance(parameter, Choice) and parameter.ordered:
-            out[name] = parameter.values.index(config[name])
-        else:
-            out[name] = config[name]
-    return out
+def to_optuna(space: Space, config: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that Optuna knows, of a config or a part of one: no constants, and of lists in step the first's."""
+    return {name: _theirs(space.proposed[name], value) for name, value in space.chosen(config).items()}
 
 
-def from_optuna(parameters: Mapping[str, Parameter], params: Mapping[str, Any]) -> dict[str, Any]:
-    """A whole config: constants filled in, in the file's order."""
-    out: dict[str, Any] = {}
-    for name, parameter in parameters.items():
-        if isinstance(parameter, Constant):
-            out[name] = parameter.value
-        elif isinstance(parameter, Choice) and parameter.ordered:
-            out[name] = parameter.values[params[name]]
-        else:
-            out[name] = params[name]
-    return out
+def _theirs(parameter: Parameter, value: Any) -> Any:
+    if isinstance(parameter, Choice) and parameter.ordered:
+        return place_in(parameter.values, value)
+    return value
 
 
-def distributions(parameters: Mapping[str, Parameter]) -> dict[str, BaseDistribution]:
-    """Optuna's form of the parameters that vary."""
-    return {name: found for name, parameter in parameters.items() if (found := distribution(parameter)) is not None}
+def ours(parameter: Parameter, value: Any) -> Any:
+    """Our value of one that Optuna has proposed."""
+    return parameter.values[value] if isinstance(parameter, Choice) and parameter.ordered else value
+
+
+def distributions(space: Space) -> dict[str, BaseDistribution]:
+    """Optuna's form of the parameters that are proposed."""
+    return {name: distribution(parameter) for name, parameter in space.proposed.items()}
+
+
+def running_trial(space: Space, config: Mapping[str, Any]) -> FrozenTrial:
+    """A trial at work with this config, to be put into a storage."""
+    params = to_optuna(space, config)
+    return create_trial(
+        state=TrialState.RUNNING,
+        params=params,
+        distributions={name: distribution(space.proposed[name]) for name in params},
+    )
+
+
+def suggest(trial: Trial, name: str, parameter: FloatRange | IntRange | Choice) -> Any:
+    """Let Optuna's trial ask its sampler for a value of this parameter, in Optuna's form."""
+    match distribution(parameter):
+        case FloatDistribution() as real:
+            return trial.suggest_float(name, real.low, real.high, step=real.step, log=real.log)
+        case IntDistribution() as whole:
+            return trial.suggest_int(name, whole.low, whole.high, step=whole.step, log=whole.log)
+        case CategoricalDistribution() as list_:
+            return trial.suggest_categorical(name, list_.choices)
+        case other:
+            raise AssertionError(f"{name} has the distribution {other!r}, which isn't made here")
