@@ -141,7 +141,7 @@ def test_checkpoint_that_finds_no_room_is_not_the_trials_failure(folder, launch,
 
         raise StorageError("x: can't be written (No space left on device). Then: sweep resume toy")
 
-    monkeypatch.setattr("sweep.driver.check_room", full)
+    monkeypatch.setattr("sweep.store.trial_files.check_room", full)
     assert launch().code == 1
     stored = study_folder.read(study_paths(folder / "studies", "toy"))
     assert [trial.failures for trial in stored.machine.trials.values()] == [0]
