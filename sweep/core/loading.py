@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
+from sweep.core.groups import Member, members
 from sweep.core.messages import explained
 from sweep.core.names import NAME
 from sweep.core.overrides import apply_overrides
-from sweep.core.parameters import KINDS, Parameter, parameter_fields
+from sweep.core.parameters import KINDS, Parameter, parameter_fields, under_conditions
 from sweep.core.positions import Mark, Path, Problem
 from sweep.core.refusals import SECTIONS, Refusals, file_keys
 from sweep.core.rules import study_faults
@@ -61,6 +62,12 @@ class _Broken(NamedTuple):
     at_key: bool = False  # the key is wrong rather than its value
 
 
+def _names_on(path: Path) -> list[str]:
+    """The names of a parameter that something wrong at this path may be a part of."""
+    steps = list(map(str, path[1:])) if path[:1] == ("parameters",) else []
+    return [".".join(steps[:length]) for length in range(1, len(steps) + 1)]
+
+
 class _Reading:
     """One file on its way from tree to spec."""
 
@@ -72,7 +79,7 @@ class _Reading:
         self._refusals = Refusals(tree)
         # Fields of StudySpec that could be read, and parameters that couldn't.
         self._parts: dict[str, Any] = {}
-        self._broken = {str(one.path[1]) for one in problems if one.path[:1] == ("parameters",) and one.path[1:]}
+        self._broken = {name for one in problems for name in _names_on(one.path)}
 
     def spec(self) -> StudySpec:
         """The spec, when nothing is wrong."""
@@ -81,7 +88,7 @@ class _Reading:
         self._read(raw)
         if "parameters" not in self._parts and isinstance(raw.get("parameters"), Mapping):
             self._broken.update(raw["parameters"])
-        self._broken.update(str(path[1]) for path in self._refusals.paths if path[:1] == ("parameters",) and path[1:])
+        self._broken.update(name for path in self._refusals.paths for name in _names_on(path))
         broken = frozenset(self._broken)
         self._report(_Broken(fault.path, fault.message) for fault in study_faults(self._parts, broken))
         problems = [*self._problems, *self._refusals.problems]
@@ -145,19 +152,27 @@ class _Reading:
             self._report([_Broken(("parameters",), message)])
             return
         good: dict[str, Parameter] = {}
-        for name, value in raw.items():
-            parameter = self._parameter(name, value)
+        for member in members(raw):
+            parameter = self._parameter(member)
             if parameter is None:
-                self._broken.add(name)
+                self._broken.add(member.name)
             else:
-                good[name] = parameter
+                good[member.name] = parameter
         self._parts["parameters"] = good
 
-    def _parameter(self, name: str, raw: Any) -> Parameter | None:
-        path: Path = ("parameters", name)
-        if not PARAMETER_NAME.fullmatch(name):
-            self._report([_Broken(path, f"can't be a parameter's name. {PARAMETER_NAME_RULE}", at_key=True)])
-            return None
+    def _parameter(self, member: Member) -> Parameter | None:
+        raw, path = member.raw, ("parameters", *member.keys)
+        for depth in range(2, len(path) + 1):
+            if not PARAMETER_NAME.fullmatch(path[depth - 1]):
+                told = f"can't be a parameter's name. {PARAMETER_NAME_RULE}"
+                self._report([_Broken(path[:depth], told, at_key=True)])
+                return None
+        for depth, when in enumerate(member.whens, start=2):
+            if when is not None and not isinstance(when, Mapping):
+                # Told for each member, and shown once.
+                told = f"expected a map such as {{optimizer: sgd}}, got {described(when)}."
+                self._report([_Broken((*path[:depth], "when"), told)])
+                return None
         written = self._written(path)
         if raw is None and not written:
             message = "has no value. Write {min: 0.0, max: 1.0}, a list of values, or one value."
@@ -169,7 +184,7 @@ class _Reading:
             message = "is an empty map. Write {min: 0.0, max: 1.0}, a list of values, or one value."
             self._report([_Broken(path, message)])
             return None
-        fields = parameter_fields(raw)
+        fields = under_conditions(parameter_fields(raw), member.whens)
         section = KINDS[fields.pop("kind")]
         bare = not isinstance(raw, Mapping)
         return self._section(section, fields, path, bare=bare)  # type: ignore[return-value]

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, field_validator
 
 from sweep.core.flow import flow
+from sweep.core.groups import PARAMETER_KEYS, clash, in_file_order, members
 from sweep.core.section import Fault, Scalar, Section, described, refuse
 
+__all__ = [
+    "KINDS", "PARAMETER_KEYS", "Choice", "Constant", "FloatRange", "IntRange", "Parameter", "parameter_fields",
+    "read_parameters", "under_conditions",
+]  # fmt: skip
+
 _INT64 = 2**63
-PARAMETER_KEYS = ("min", "max", "log", "step", "values", "ordered", "value", "when")
-"""Every key of a parameter's map, of whatever kind."""
 
 
 def _finite(value: Any) -> Any:
@@ -181,7 +185,29 @@ def parameter_fields(raw: Any) -> dict[str, Any]:
 
 
 def read_parameters(raw: Any) -> Any:
-    """A map of parameters with each one's `kind` filled in; anything else is returned as it is."""
+    """A map of parameters by their whole names, each one's `kind` filled in; anything else is returned as it is.
+
+    A group's condition becomes that of its members.
+    """
     if not isinstance(raw, Mapping):
         return raw
-    return {name: form if isinstance(form, BaseModel) else parameter_fields(form) for name, form in raw.items()}
+    read: dict[str, Any] = {}
+    for member in members(raw):
+        form = member.raw
+        fields = form if isinstance(form, BaseModel) else under_conditions(parameter_fields(form), member.whens)
+        read[member.name] = fields
+    return read if clash(list(read)) else in_file_order(read)
+
+
+def under_conditions(fields: dict[str, Any], whens: Sequence[Any]) -> dict[str, Any]:
+    """A parameter's fields with the conditions of the groups around it; the inner stands where two name the same.
+
+    Args:
+        fields: of the parameter, `when` among them where it has its own.
+        whens: the groups' conditions, the outermost first; None where one has none.
+    """
+    every = [when for when in (*whens, fields.get("when")) if when is not None]
+    if not any(when is not None for when in whens):
+        return fields
+    wrong = [when for when in every if not isinstance(when, Mapping)]
+    return {**fields, "when": wrong[0] if wrong else {key: value for when in every for key, value in when.items()}}

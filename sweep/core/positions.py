@@ -16,6 +16,13 @@ def dotted(path: Path) -> str:
     return text.removeprefix(".")
 
 
+def spelled_out(path: Path) -> Path:
+    """A path into `parameters` with a step for each group: ("parameters", "optimizer", "lr", "min")."""
+    if path[:1] != ("parameters",) or len(path) < 2:  # noqa: PLR2004  # a parameter's name is the second step
+        return path
+    return ("parameters", *str(path[1]).split("."), *path[2:])
+
+
 @dataclass(frozen=True, slots=True)
 class Mark:
     """A place: a file's name with a line and a column from 1, or an override."""
@@ -62,11 +69,23 @@ class Positions:
 
     def key(self, path: Path) -> Mark:
         """Where the key stands, or the nearest key around it that is in the file."""
-        return self._nearest(path, self.keys)
+        return self._nearest(self._in_file(path), self.keys)
 
     def value(self, path: Path) -> Mark:
         """Where the value stands; for a value that isn't in the file, the nearest key around it."""
+        path = self._in_file(path)
         return self.values.get(path) or self._nearest(path, self.keys)
+
+    def _in_file(self, path: Path) -> Path:
+        """A parameter's path by the keys that lead to it, for it has its whole name elsewhere: `optimizer.lr`."""
+        path = spelled_out(path)
+        if path[:1] == ("parameters",) and "when" in path[2:]:
+            # A member's condition may be that of a group around it.
+            at = path.index("when", 2)
+            for depth in range(at, 1, -1):
+                if (*path[:depth], "when") in self.keys:
+                    return (*path[:depth], *path[at:])
+        return path
 
     def _nearest(self, path: Path, marks: dict[Path, Mark]) -> Mark:
         for length in range(len(path), 0, -1):

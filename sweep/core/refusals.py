@@ -12,8 +12,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from sweep.core.flow import flow, flow_key
+from sweep.core.groups import is_group
 from sweep.core.parameters import KINDS, PARAMETER_KEYS, parameter_fields
-from sweep.core.positions import Mark, Path, Problem
+from sweep.core.positions import Mark, Path, Problem, spelled_out
 from sweep.core.section import Section
 from sweep.core.spec import (
     ORDER,
@@ -110,6 +111,7 @@ class Refusals:
 
     def covers(self, path: Path) -> bool:
         """Whether a problem at this path only follows from a refusal."""
+        path = spelled_out(path)
         return path in self.targets or any(path[: len(refused)] == refused for refused in self.paths)
 
     def _refuse(self, mark: Mark, path: Path, message: str, also: Path | None = None) -> None:
@@ -222,13 +224,21 @@ class Refusals:
         if isinstance(node.value, list):
             self._listed(node)
             return
+        self._members(node, ("parameters",))
+
+    def _members(self, node: Node, above: Path) -> None:
+        """The parameters of `parameters`, or of a group in it."""
         entries = self._entries(node)
         for name in list(entries):
-            path: Path = ("parameters", name)
-            if not PARAMETER_NAME.fullmatch(name):
+            path: Path = (*above, name)
+            if not PARAMETER_NAME.fullmatch(name) or (name == "when" and len(above) > 1):
                 continue
             raw = entries[name].plain()
-            if self._rewritten(node.keys[name], path, name, raw) or self._group(node.keys[name], path, name, raw):
+            if self._wandb_group(node.keys[name], path, name, raw):
+                del entries[name]
+            elif is_group(raw):
+                self._members(entries[name], path)
+            elif self._rewritten(node.keys[name], path, name, raw):
                 del entries[name]
             else:
                 self._parameter_keys(entries[name], path, raw)
@@ -258,16 +268,18 @@ class Refusals:
         self._refuse(mark, path, f"{spelling} {rest}")
         return True
 
-    def _group(self, mark: Mark, path: Path, name: str, raw: Any) -> bool:
-        if not isinstance(raw, dict) or not raw or set(raw) & set(PARAMETER_KEYS):
+    def _wandb_group(self, mark: Mark, path: Path, name: str, raw: Any) -> bool:
+        if not isinstance(raw, dict) or set(raw) - {"distribution"} != {"parameters"}:
             return False
-        inner = raw["parameters"] if isinstance(raw.get("parameters"), dict) else raw
-        first = next(iter(inner), None)
-        if first is None or not all(isinstance(value, dict | list) for value in inner.values()):
+        inner = raw["parameters"]
+        if not isinstance(inner, dict) or not inner or not all(isinstance(one, dict) for one in inner.values()):
             return False
-        flat = f"{name}_{first}"
-        line = f" Write: {flat}: {flow(inner[first])}" if _is_parameter(flat, inner[first]) else ""
-        self._refuse(mark, path, f"a group of parameters. Parameters are flat; join the names.{line}")
+        first = next(iter(inner))
+        found = ours(inner[first])
+        line = flow({name: {first: inner[first] if found is None else found.parameter}})[1:-1]
+        more = " and so on" if len(inner) > 1 else ""
+        told = f"'parameters' inside a parameter is W&B's spelling. Leave it out: {line}{more}"
+        self._refuse(mark, path, told)
         return True
 
     def _parameter_keys(self, node: Node, path: Path, raw: Any) -> None:
@@ -304,14 +316,3 @@ def _fits(section: type[Section], fields: dict[str, Any], move: Move | None = No
 
 def _one_line(values: Iterable[Any]) -> bool:
     return not any(isinstance(value, str) and len(value.splitlines()) > 1 for value in values)
-
-
-def _is_parameter(name: str, raw: Any) -> bool:
-    if not PARAMETER_NAME.fullmatch(name) or ours(raw) is not None:
-        return False
-    try:
-        fields = parameter_fields(raw)
-        KINDS[fields["kind"]].model_validate(fields)
-    except (ValidationError, KeyError, OverflowError):
-        return False
-    return True

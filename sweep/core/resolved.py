@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sweep.core.flow import flow, flow_key
+from sweep.core.groups import nested
 from sweep.core.parameters import Constant, Parameter
 from sweep.core.positions import dotted
 from sweep.core.section import Section
@@ -22,7 +23,10 @@ def resolved_yaml(spec: StudySpec) -> str:
     """The complete file, defaults written out; loading it gives an equal spec."""
     lines: list[str] = []
     for key, value in _content(spec).items():
-        if key == "parameters" or (isinstance(value, dict) and value):
+        if key == "parameters":
+            lines.append(f"{key}:")
+            lines += _parameter_lines(nested(value), spec, "  ")
+        elif isinstance(value, dict) and value:
             lines.append(f"{key}:")
             lines += [f"  {flow_key(name)}: {flow(item)}" for name, item in value.items()]
         elif isinstance(value, list) and value:
@@ -31,6 +35,16 @@ def resolved_yaml(spec: StudySpec) -> str:
         elif value is not None or key == "promote":
             lines.append(f"{key}: {flow(value)}")
     return "\n".join(lines) + "\n"
+
+
+def _parameter_lines(level: dict[str, Any], spec: StudySpec, indent: str, *groups: str) -> Iterator[str]:
+    """A line a parameter, groups as maps around theirs."""
+    for name, item in level.items():
+        if ".".join((*groups, name)) in spec.parameters:
+            yield f"{indent}{flow_key(name)}: {flow(item)}"
+        else:
+            yield f"{indent}{flow_key(name)}:"
+            yield from _parameter_lines(item, spec, indent + "  ", *groups, name)
 
 
 def spec_sha256(spec: StudySpec) -> str:

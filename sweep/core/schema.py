@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sweep.core import parameters, spec
+from sweep.core.groups import PARAMETER_KEYS
 from sweep.core.names import NAME
 from sweep.core.spec import ORDER, PARAMETER_NAME, StudySpec
 
@@ -124,14 +125,29 @@ def _parameter_forms(texts: dict[str, dict[str, str]]) -> dict[str, Any]:
     values = {"type": "array", "items": _SCALAR, "minItems": 1, "uniqueItems": True}
     return {
         "Parameter": {
-            "description": "A range {min, max}, a list of values, or one value for all trials.",
+            "description": "A range {min, max}, a list of values, one value for all trials, or a group of parameters.",
             "anyOf": [
                 {"$ref": "#/$defs/Range"},
                 {"$ref": "#/$defs/Choice"},
                 {"$ref": "#/$defs/Constant"},
                 {**values, "description": "One of these values."},
                 {"type": ["number", "string", "boolean", "null"], "description": "A value that every trial gets."},
+                {"$ref": "#/$defs/Group"},
             ],
+        },
+        "Group": {
+            "description": 'Parameters in a map of their own; config["optimizer"]["lr"] in the training function.',
+            "type": "object",
+            "properties": {"when": _WHEN},
+            "propertyNames": {"pattern": f"^{PARAMETER_NAME.pattern}$"},
+            "additionalProperties": {"$ref": "#/$defs/Parameter"},
+            "not": {
+                "anyOf": [
+                    *({"required": [key]} for key in PARAMETER_KEYS if key != "when"),
+                    # A map of plain values alone is a parameter with the wrong keys.
+                    {"properties": {"when": True}, "additionalProperties": _SCALAR},
+                ]
+            },
         },
         "Range": _map_form(
             "A number between two ends, both included; whole when both ends are.",

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, PrivateAttr, field_validator
 
-from sweep.core.groups import NAME_PART, NAME_RULE
+from sweep.core.groups import NAME_PART, NAME_RULE, clash
 from sweep.core.names import NAME, alias_problem
 from sweep.core.parameters import Choice, Constant, FloatRange, IntRange, Parameter, read_parameters
 from sweep.core.positions import Mark, Positions
@@ -285,7 +285,7 @@ class StudySpec(Basics):
     metric: Metric | list[Metric]
     """What is optimised; a list of metrics asks for their Pareto front."""
     parameters: Annotated[dict[str, Parameter], BeforeValidator(read_parameters)]
-    """What is searched: a map of name to range, values or constant."""
+    """What is searched: a map of name to range, values, constant, or a group: a map of those."""
     search: Search = Search()
     scheduler: Scheduler = Scheduler()
     budget: Budget = Budget()
@@ -301,8 +301,10 @@ class StudySpec(Basics):
     @classmethod
     def _parameter_names(cls, value: dict[str, Parameter]) -> dict[str, Parameter]:
         for name in value:
-            if not PARAMETER_NAME.fullmatch(name):
+            if not all(PARAMETER_NAME.fullmatch(part) for part in name.split(".")):
                 raise refuse(f"{name!r} can't be a parameter's name. {PARAMETER_NAME_RULE}")
+        if both := clash(list(value)):
+            raise refuse(f"{both!r} is a parameter and a group. Give one of them another name.")
         return value
 
     def faults(self) -> Iterator[Fault]:

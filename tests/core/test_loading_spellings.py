@@ -69,10 +69,13 @@ def test_without_an_equivalent_no_line_is_made_up(form):
     assert "There is no equivalent: give min and max, or values." in found
 
 
-def test_groups_are_flattened():
+def test_wandbs_nested_parameters_are_answered_with_a_group():
     assert only(MINIMAL + "  net: {parameters: {depth: {min: 1, max: 3}}}\n").endswith(
-        "parameters.net: a group of parameters. Parameters are flat; join the names. Write: net_depth: {min: 1, max: 3}"
+        "parameters.net: 'parameters' inside a parameter is W&B's spelling. "
+        "Leave it out: net: {depth: {min: 1, max: 3}}"
     )
+    told = only(MINIMAL + "  net: {parameters: {lr: {distribution: uniform, min: 1, max: 3}, b: {value: 1}}}\n")
+    assert told.endswith("Leave it out: net: {lr: {min: 1.0, max: 3.0}} and so on")
 
 
 def test_a_list_of_parameters_is_rewritten_one_by_one():
