@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sweep.core.loading import load_plain
 from sweep.core.space import Space
 from sweep.core.spec import StudySpec
 from sweep.core.trial import Trial
@@ -125,7 +126,7 @@ def _metric_column(name: str, trial: Trial) -> str:
 
 
 def launch(
-    spec: StudySpec | str | Path,
+    spec: StudySpec | Mapping[str, Any] | str | Path,
     *,
     overrides: Sequence[str] = (),
     executor: str = "ray",
@@ -134,8 +135,8 @@ def launch(
     """Run a study to its end; one that was launched from the same file before goes on where it stopped.
 
     Args:
-        spec: a search file's path, or a spec.
-        overrides: "a.b=c" texts, as `--set` takes them; for a path only.
+        spec: a search file's path, what such a file says as maps and lists, or a spec.
+        overrides: "a.b=c" texts, as `--set` takes them; not for a spec.
         executor: "ray" (warm processes), "tune" (Ray Tune, a process a trial) or "inline" (in this process).
         ray: options of `ray.init`, e.g. {"address": "auto"}.
 
@@ -144,10 +145,19 @@ def launch(
     """
     from sweep import launching
 
-    loaded = spec if isinstance(spec, StudySpec) else read_spec(spec, overrides)
-    source = "" if isinstance(spec, StudySpec) else str(spec)
+    loaded = read(spec, overrides)
+    source = str(spec) if isinstance(spec, str | Path) else ""
     options = launching.Options(executor=executor, ray=ray or {}, say=print)
     return Study(launching.launch(loaded, options=options, source=source).paths)
+
+
+def read(spec: StudySpec | Mapping[str, Any] | str | Path, overrides: Sequence[str] = ()) -> StudySpec:
+    """A spec from whatever describes it; see `launch`."""
+    if isinstance(spec, StudySpec):
+        return spec
+    if isinstance(spec, Mapping):
+        return load_plain(spec, overrides=overrides)
+    return read_spec(spec, overrides)
 
 
 def load(name: str, storage: str | Path = "studies") -> Study:

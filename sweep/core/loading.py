@@ -14,6 +14,7 @@ from sweep.core.messages import explained
 from sweep.core.names import NAME
 from sweep.core.overrides import apply_overrides
 from sweep.core.parameters import KINDS, Parameter, parameter_fields, under_conditions
+from sweep.core.plain_tree import tree_of
 from sweep.core.positions import Mark, Path, Problem
 from sweep.core.refusals import SECTIONS, Refusals, file_keys
 from sweep.core.rules import study_faults
@@ -52,6 +53,26 @@ def load(text: str, *, source: str, overrides: Sequence[str] = ()) -> StudySpec:
     if not isinstance(tree.value, dict):
         told = f"expected a map of keys, got {described(tree.plain())}. Write entrypoint: package.module:function."
         raise SpecError([str(Problem(tree.mark, (), told))])
+    problems += apply_overrides(tree, overrides)
+    return _Reading(tree, problems, start).spec()
+
+
+def load_plain(content: Mapping[str, Any], *, source: str = "spec", overrides: Sequence[str] = ()) -> StudySpec:
+    """The study that a search file's content describes, as maps, lists and scalars of Python.
+
+    Args:
+        content: what the file would say.
+        source: what messages call it.
+        overrides: "a.b=value" texts, applied in order.
+
+    Raises:
+        SpecError: with every problem.
+    """
+    start = Mark(source, override=True)
+    try:
+        tree, problems = tree_of(content, source)
+    except YamlError as error:
+        raise SpecError([str(error.problem)]) from error
     problems += apply_overrides(tree, overrides)
     return _Reading(tree, problems, start).spec()
 

@@ -4,6 +4,9 @@ import json
 
 import pytest
 
+import sweep
+from sweep.errors import SpecError
+
 SPEC = """\
 name: language
 entrypoint: noting.py:train
@@ -14,8 +17,12 @@ parameters:
   width: [32, 64, 96, 128]
   heads: [1, 2, 3, 4]
   lr: {min: 1e-4, max: 1e-1, log: true}
+  decay:
+    when: {optimizer: sgd}
+    rate: {min: 0.0, max: 0.1}
+    nesterov: [true, false]
 zip: [[width, heads]]
-derived: {head_dim: width // heads, ffn: 4 * width, damping: 1 - momentum}
+derived: {head_dim: width // heads, ffn: 4 * width, damping: 1 - momentum, decay.half: decay.rate / 2}
 constraints: ["ffn <= 384", "optimizer == 'adam' or lr * 100 < momentum"]
 search: {points_to_evaluate: [{momentum: 0.75}]}
 scheduler: {max_t: 1}
@@ -52,11 +59,14 @@ def test_training_gets_what_is_in_use_and_derived_and_so_do_the_trials_files(fol
         assert config["head_dim"] == 32
         assert config["ffn"] == 4 * config["width"] <= 384
         assert ("momentum" in config) == ("damping" in config) == (config["optimizer"] == "sgd")
+        assert set(config.get("decay", ())) == ({"rate", "nesterov", "half"} if "momentum" in config else set())
         assert config["optimizer"] == "adam" or config["lr"] * 100 < config["momentum"]
     first = json.loads((trials[0] / "seen.json").read_text())
     assert (first["optimizer"], first["momentum"], first["damping"]) == ("sgd", 0.75, 0.25)
     shown = json.loads(sweep("trials", "language", "--json").out)
     assert {"head_dim", "ffn"}.isdisjoint(shown[0]["params"])
+    assert "decay.rate" in shown[0]["params"]
+    assert sweep("trials", "language", "--sort", "decay.rate", "--columns", "trial,decay.rate").code == 0
     manifest = json.loads((folder / "registry/language/v1/manifest.json").read_text())
     assert manifest["config"]["head_dim"] == 32
 
@@ -65,7 +75,7 @@ def test_training_gets_what_is_in_use_and_derived_and_so_do_the_trials_files(fol
 def test_a_space_without_an_allowed_config_is_refused_before_anything_starts(folder, spec, sweep, verb):
     result = sweep(verb, spec(SPEC.replace("ffn <= 384", "ffn < 100")))
     assert result.code == 2
-    assert "language.yaml:12:14: constraints: none of 20000 configs drawn is allowed" in result.err
+    assert "language.yaml:16:14: constraints: none of 20000 configs drawn is allowed" in result.err
     assert "ffn < 100 is not met" in result.err
     assert not (folder / "studies").exists()
 
@@ -74,3 +84,28 @@ def test_a_narrow_space_is_told_in_the_plan(spec, sweep):
     result = sweep("preview", spec(SPEC.replace("ffn <= 384", "ffn <= 128 and lr < 0.00012")))
     assert result.code == 0
     assert "Constraints leave " in " ".join(result.out.split())
+
+
+def test_a_study_described_in_python_is_the_same(folder, spec):
+    spec()
+    content = {
+        "name": "described",
+        "entrypoint": "noting.py:train",
+        "metric": {"name": "loss", "goal": "minimize"},
+        "parameters": {
+            "lr": {"min": 1e-4, "max": 0.1, "log": True},
+            "optimizer": {
+                "name": ["sgd", "adam"],
+                "momentum": {"min": 0.5, "max": 0.9, "when": {"optimizer.name": "sgd"}},
+            },
+        },
+        "derived": {"optimizer.steps": "round(10 / lr)"},
+        "constraints": ["optimizer.momentum < lr + 0.85"],
+        "scheduler": {"max_t": 1},
+        "budget": {"trials": 6},
+    }
+    study = sweep.launch(content, executor="inline")
+    assert study.best.config["optimizer"]["steps"] == round(10 / study.best.config["lr"])
+    assert sweep.load("described").spec == study.spec
+    with pytest.raises(SpecError, match="spec: constraints: none of 20000 configs drawn is allowed"):
+        sweep.launch({**content, "name": "none", "constraints": ["lr > 1"]}, executor="inline")
