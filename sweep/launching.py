@@ -24,7 +24,7 @@ from sweep.driver import Driver, Watcher
 from sweep.errors import InputError, SpecError, StorageError
 from sweep.promoting import promote_study, registry_of
 from sweep.registry import check_writable
-from sweep.store import study_folder
+from sweep.store import lessons, study_folder
 from sweep.store.events import EventLog, encode
 from sweep.store.paths import StudyPaths, study_paths
 from sweep.store.study_folder import StoredStudy
@@ -82,7 +82,10 @@ def check(spec: StudySpec, base_dir: Path, *, source: str = "") -> str:
     if spec.entrypoint is None:
         raise InputError(f"{source or spec.name}: entrypoint: missing.")
     entrypoint = check_entrypoint(spec.entrypoint, base_dir, _working_dir(spec, base_dir))
-    study_folder.check_storage(storage_of(spec, base_dir))
+    storage = storage_of(spec, base_dir)
+    study_folder.check_storage(storage)
+    if not study_paths(storage, spec.name).events.is_file():
+        lessons.check(storage, spec)
     if spec.promote is not None:
         check_writable(registry_of(spec.promote, base_dir), spec.promote.model)
     return entrypoint
@@ -124,7 +127,17 @@ def launch(
     executor = _executor(spec, paths, options)
     try:
         capacity = _open(executor, spec)
-        study_folder.create(storage, spec, base_dir=base_dir, now=time.time(), version=sweep.__version__)
+        learned = lessons.gather(storage, spec)
+        study_folder.create(
+            storage,
+            spec,
+            base_dir=base_dir,
+            now=time.time(),
+            version=sweep.__version__,
+            lessons=lessons.encode(learned) if learned else None,
+        )
+        for one in learned:
+            options.say(one.told())
         with study_folder.held(paths):
             return _run(paths, executor, capacity, entrypoint, options)
     finally:
@@ -201,7 +214,7 @@ def _run(paths: StudyPaths, executor: Executor, capacity: Capacity, entrypoint: 
     for abandoned in paths.abandoned_scratch():
         shutil.rmtree(abandoned, ignore_errors=True)
     stored = study_folder.read(paths)
-    sampler = OptunaSampler(stored.spec)
+    sampler = OptunaSampler(stored.spec, lessons.read(paths, stored.spec))
     journal = OptunaJournal(paths.optuna_journal, stored.spec)
     teach(stored.machine, [sampler, journal])
     watchers = [TensorBoard(paths), *options.watchers(stored)]

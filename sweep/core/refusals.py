@@ -29,6 +29,7 @@ from sweep.core.spec import (
     Scheduler,
     Search,
     StudySpec,
+    WarmStart,
 )
 from sweep.core.spelling_keys import MOVES, RENAMED, VALUES, Move
 from sweep.core.spellings import ours
@@ -105,6 +106,7 @@ class Refusals:
                 self._metrics(node)
             elif node is not None:
                 self._section(node, (name,), section)
+        self._warm_starts()
         parameters = self._tree.value.get("parameters")
         if parameters is not None:
             self._parameters(parameters)
@@ -166,6 +168,12 @@ class Refusals:
         else:
             self._section(node, ("metric",), Metric)
 
+    def _warm_starts(self) -> None:
+        search = self._entries(self._tree).get("search")
+        found = self._entries(search).get("warm_start") if search else None
+        for place, item in enumerate(found.value if found and isinstance(found.value, list) else []):
+            self._section(item, ("search", "warm_start", place), WarmStart)
+
     def _goal(self) -> str:
         """The goal that some key of another tool has named, for a rewritten line."""
         told = [problem.message for problem in self.problems if "goal: maximize" in problem.message]
@@ -173,7 +181,7 @@ class Refusals:
 
     def _section(self, node: Node, path: Path, section: type[Section]) -> None:
         entries = self._entries(node)
-        allowed, moves = file_keys(section), MOVES.get(str(path[0]), {})
+        allowed, moves = file_keys(section), MOVES.get(str(path[0]), {}) if section is not WarmStart else {}
         for key in [key for key in entries if key not in allowed]:
             mark, value = node.keys[key], entries.pop(key)
             if key in moves:

@@ -58,6 +58,7 @@ def study_faults(parts: Mapping[str, Any], broken: frozenset[str] = frozenset())
         yield from _when(name, parameter, parameters, known)
     yield from _when_cycles(parameters)
     if "search" in parts:
+        yield from _warm_start(parts["search"], parts.get("name"), parameters, known)
         yield from _points(parts["search"], parameters, parts.get("zip", []), known)
     yield from _derived(parts.get("derived", {}), known)
     yield from _zip(parts.get("zip", []), parameters, known)
@@ -143,6 +144,27 @@ def _when_cycles(parameters: Mapping[str, Parameter]) -> Iterator[Fault]:
         circle = chain[chain.index(chain[-1]) :]
         text = f"the conditions go in a circle: {' -> '.join(circle)}. Remove one of them."
         yield Fault(("parameters", circle[0], "when"), text, ())
+
+
+def _warm_start(
+    search: Search, name: str | None, parameters: Mapping[str, Parameter], known: list[str]
+) -> Iterator[Fault]:
+    seen: set[str] = set()
+    for place, one in enumerate(search.warm_start):
+        path = ("search", "warm_start", place)
+        if one.study == name:
+            yield Fault(
+                path, "a study can't learn from itself. Name an earlier one, or give this one another name.", ()
+            )
+        elif one.study in seen:
+            yield Fault(path, f"{one.study!r} is listed twice. Remove one of them.", ())
+        seen.add(one.study)
+        for assumed, value in one.assume.items():
+            at = (*path, "assume", assumed)
+            if assumed not in known:
+                yield Fault(at, _unknown(assumed, known), ())
+            elif assumed in parameters and (wrong := value_problem(parameters[assumed], value)):
+                yield Fault(at, wrong, ())
 
 
 def _points(

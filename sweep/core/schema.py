@@ -73,6 +73,12 @@ _SHORT_FORMS: dict[str, dict[str, Any]] = {
             ]
         }
     },
+    "Search": {
+        "warm_start": {
+            "type": "array",
+            "items": {"anyOf": [{"type": "string", "minLength": 1}, {"$ref": "#/$defs/WarmStart"}]},
+        }
+    },
     "Resources": {
         "gpu": {"anyOf": [{"type": "number", "minimum": 0}, {"const": "auto"}]},
         "gpu_memory": {
@@ -92,7 +98,7 @@ def _described(schema: dict[str, Any], texts: dict[str, str], short: dict[str, A
     """The schema of a model with its fields' docstrings and short forms."""
     for name, field in schema["properties"].items():
         if name in short:
-            for key in ("type", "anyOf", "exclusiveMinimum", "additionalProperties"):
+            for key in ("type", "anyOf", "exclusiveMinimum", "additionalProperties", "items"):
                 field.pop(key, None)
             field.update(short[name])
         text = texts.get(name) or texts.get(f"{name}_s")

@@ -23,6 +23,7 @@ from sweep.core.units import parse_duration, parse_memory
 __all__ = [
     "Basics", "Budget", "CheckpointPolicy", "Choice", "Constant", "Environment", "FloatRange", "IntRange", "Metric",
     "Parameter", "Promote", "Resources", "Retries", "Scalar", "Scheduler", "Search", "Section", "StudySpec",
+    "WarmStart",
 ]  # fmt: skip
 
 ORDER = (
@@ -85,6 +86,10 @@ def _environment_text(value: Any) -> Any:
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
+def _named_study(value: Any) -> Any:
+    return {"study": value} if isinstance(value, str) else value
+
+
 Text = Annotated[str, Field(min_length=1)]
 Positive = Annotated[float, Field(gt=0)]
 
@@ -108,6 +113,15 @@ class Metric(Section):
         return a < b if self.goal == "minimize" else a > b
 
 
+class WarmStart(Section):
+    """An earlier study to learn from."""
+
+    study: Text
+    """Its name."""
+    assume: dict[str, Any] = Field(default_factory=dict)
+    """Values that its trials had of parameters which its file didn't name."""
+
+
 class Search(Section):
     """How configs are proposed."""
 
@@ -119,8 +133,8 @@ class Search(Section):
     """Random trials before the sampler learns."""
     points_to_evaluate: list[dict[str, Any]] = Field(default_factory=list)
     """Configs to try first; what a point leaves out is proposed."""
-    warm_start: list[Text] = Field(default_factory=list)
-    """Names of earlier studies to learn from."""
+    warm_start: list[Annotated[WarmStart, BeforeValidator(_named_study)]] = Field(default_factory=list)
+    """Earlier studies in the same storage to learn from, by name or as {study, assume}."""
 
 
 class Scheduler(Section):

@@ -68,10 +68,6 @@ _TABLE: tuple[_Row, ...] = (
         f"{{value}} {_NOT} Use tpe or random.",
     ),
     _Row(
-        _where(("search", "warm_start"), lambda spec: bool(spec.search.warm_start)),
-        f"{_NOT} Put the best configs of those studies into search.points_to_evaluate.",
-    ),
-    _Row(
         _where(("scheduler", "type"), lambda spec: spec.scheduler.type not in ("asha", "none")),
         f"{{value}} {_NOT} Use asha or none.",
     ),

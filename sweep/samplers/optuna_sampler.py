@@ -7,7 +7,7 @@ resumed proposes what it would have proposed without the break, and nothing but 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import optuna
@@ -18,8 +18,9 @@ from optuna.trial import TrialState
 from sweep.core.seeds import derive
 from sweep.core.space import Space
 from sweep.core.spec import StudySpec
+from sweep.core.warm_start import Lesson
 from sweep.samplers.choosing import choose
-from sweep.samplers.optuna_space import STATES, running_trial, suggest
+from sweep.samplers.optuna_space import STATES, learned_trial, running_trial, suggest
 from sweep.samplers.proposing import Proposer, joint_notes
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -29,9 +30,13 @@ class OptunaSampler:
     """A sampler of this study; see `sweep.core.protocols.Sampler`.
 
     Running trials count: TPE takes them for bad ones (constant liar), so that workers at once don't propose the same.
+
+    Args:
+        spec: of the study.
+        lessons: trials of earlier studies, known from the start; in Optuna's study they come before this one's.
     """
 
-    def __init__(self, spec: StudySpec) -> None:
+    def __init__(self, spec: StudySpec, lessons: Sequence[Lesson] = ()) -> None:
         self._spec = spec
         self._space = Space(spec)
         self._storage = InMemoryStorage()
@@ -45,6 +50,7 @@ class OptunaSampler:
         self._study_id = self._storage.get_study_id_from_name(spec.name)
         # Our number to Optuna's id, of trials that haven't ended.
         self._ids: dict[int, int] = {}
+        self._study.add_trials([learned_trial(self._space, lesson) for lesson in lessons])
 
     @property
     def study(self) -> optuna.Study:

@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 from sweep.core.parameters import Choice, FloatRange, IntRange, Parameter
 from sweep.core.space import Space
 from sweep.core.values import place_in, steps_in
+from sweep.core.warm_start import Lesson
 
 STATES = {"complete": TrialState.COMPLETE, "stopped": TrialState.PRUNED, "failed": TrialState.FAIL}
 """How Optuna calls the ends of a trial."""
@@ -63,12 +64,23 @@ def distributions(space: Space) -> dict[str, BaseDistribution]:
 
 def running_trial(space: Space, config: Mapping[str, Any]) -> FrozenTrial:
     """A trial at work with this config, to be put into a storage."""
-    params = to_optuna(space, config)
+    return create_trial(state=TrialState.RUNNING, **_asked(space, config))
+
+
+def learned_trial(space: Space, lesson: Lesson) -> FrozenTrial:
+    """A trial of an earlier study that lies in this space, with where it came from."""
     return create_trial(
-        state=TrialState.RUNNING,
-        params=params,
-        distributions={name: distribution(space.proposed[name]) for name in params},
+        state=STATES[lesson.state],
+        value=lesson.value,
+        intermediate_values=dict(lesson.values),
+        user_attrs={"study": lesson.study, "trial": lesson.trial},
+        **_asked(space, lesson.config),
     )
+
+
+def _asked(space: Space, config: Mapping[str, Any]) -> dict[str, Any]:
+    params = to_optuna(space, config)
+    return {"params": params, "distributions": {name: distribution(space.proposed[name]) for name in params}}
 
 
 def suggest(trial: Trial, name: str, parameter: FloatRange | IntRange | Choice) -> Any:

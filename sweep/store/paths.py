@@ -88,6 +88,11 @@ class StudyPaths:
         return self.root / "optuna.log"
 
     @property
+    def lessons(self) -> Path:
+        """What the study has learned from earlier ones before its start."""
+        return self.root / "warm_start.json"
+
+    @property
     def scratch(self) -> Path:
         """What this process's executor needs while it runs; gone afterwards."""
         return self.root / f".scratch-{os.getpid()}"

@@ -38,8 +38,18 @@ class StoredStudy:
     machine: StudyMachine
 
 
-def create(storage: Path, spec: StudySpec, *, base_dir: Path, now: float, version: str) -> StudyPaths:
+def create(
+    storage: Path, spec: StudySpec, *, base_dir: Path, now: float, version: str, lessons: bytes | None = None
+) -> StudyPaths:
     """Make the folder of a new study.
+
+    Args:
+        storage: where.
+        spec: what it is.
+        base_dir: what relative paths in it are from.
+        now: seconds since 1970.
+        version: of this package.
+        lessons: the contents of `warm_start.json`, for a study that learns from earlier ones.
 
     Raises:
         StudyError: the storage can't be written, or the study exists.
@@ -54,6 +64,8 @@ def create(storage: Path, spec: StudySpec, *, base_dir: Path, now: float, versio
             shutil.rmtree(left, ignore_errors=True)
         beside.root.mkdir(parents=True)
         beside.spec.write_text(resolved_yaml(spec), encoding="utf-8")
+        if lessons is not None:
+            beside.lessons.write_bytes(lessons)
         log = events.EventLog(beside.events)
         log.append(events.encode(created))
         log.sync()
@@ -98,16 +110,25 @@ def read(paths: StudyPaths) -> StoredStudy:
     history = list(events.read(paths.events))
     if not history or not isinstance(history[0], StudyCreated):
         raise StudyError(f"{paths.events}: the first line must tell of the study's creation. The log is damaged.")
-    try:
-        spec = load(paths.spec.read_text(encoding="utf-8"), source=str(paths.spec))
-    except (OSError, UnicodeDecodeError) as error:
-        raise StudyError(f"{paths.spec}: can't be read ({error}). The study is damaged.") from error
+    spec = read_file(paths)
     if spec_sha256(spec) != history[0].spec_sha256:
         raise StudyError(
             f"{paths.spec}: changed since the study was made from it (its SHA-256 differs from the log's first line). "
             "Restore it; a changed search needs a new study."
         )
     return StoredStudy(paths, spec, history[0], _replayed(paths, spec, history))
+
+
+def read_file(paths: StudyPaths) -> StudySpec:
+    """The resolved search file of a study, without its history.
+
+    Raises:
+        StudyError: it is damaged.
+    """
+    try:
+        return load(paths.spec.read_text(encoding="utf-8"), source=str(paths.spec))
+    except (OSError, UnicodeDecodeError) as error:
+        raise StudyError(f"{paths.spec}: can't be read ({error}). The study is damaged.") from error
 
 
 def _replayed(paths: StudyPaths, spec: StudySpec, history: list[AnyEvent]) -> StudyMachine:

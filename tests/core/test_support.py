@@ -18,7 +18,7 @@ SUPPORTED = """
 derived: {a: lr * 2}
 zip: [[w, h]]
 constraints: [a < 1]
-search: {algorithm: random, seed: 1, startup_trials: 3, points_to_evaluate: [{lr: 0.01}]}
+search: {algorithm: random, seed: 1, startup_trials: 3, points_to_evaluate: [{lr: 0.01}], warm_start: [a]}
 scheduler: {type: asha, max_t: 9, brackets: 2}
 budget: {trials: 10, time: 1h, failures: 3}
 resources: {gpu: 0.5, cpu: 2, gpu_memory: 8GiB, max_concurrent: 3}
@@ -45,7 +45,6 @@ def test_what_is_supported_is_not_mentioned():
     [
         ("search: {algorithm: gp}\n", "vit.yaml:5:21: search.algorithm: gp is not supported by this version. Use tpe"),
         ("search: {algorithm: grid}\n", "search.algorithm: grid is not supported"),
-        ("search: {warm_start: [a]}\n", "search.warm_start: is not supported"),
         ("scheduler: {type: pbt}\n", "scheduler.type: pbt is not supported by this version. Use asha or none."),
         ("scheduler: {promote: true}\n", "scheduler.promote: pausing at rungs is not supported"),
         ("budget: {gpu_hours: 3}\n", "budget.gpu_hours: is not supported"),
