@@ -119,7 +119,7 @@ sections: dict[str, st.SearchStrategy[Any]] = {
             "algorithm": st.sampled_from(["auto", "tpe", "gp", "cmaes", "qmc", "random", "grid"]),
             "seed": st.integers(0, 2**31 - 1),
             "startup_trials": st.none() | st.integers(0, 100),
-            "warm_start": st.lists(st.text(min_size=1, max_size=5), max_size=2),
+            "warm_start": st.lists(st.text(max_size=5).map("earlier {}".format), max_size=2, unique=True),
         },
     ),
     "scheduler": st.fixed_dictionaries(
