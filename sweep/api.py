@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from sweep.core.loading import load_plain
 from sweep.core.space import Space
@@ -17,6 +17,9 @@ from sweep.store.spec_file import read_spec
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from sweep.controlling import Reply
+    from sweep.core.events import Verb
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,69 @@ class Study:
         return pd.DataFrame(rows).set_index("trial") if rows else pd.DataFrame()
 
     def resume(self, *, executor: str = "ray", ray: Mapping[str, Any] | None = None) -> Study:
-        """Go on where it was interrupted; harmless when it is complete."""
+        """Go on where it was paused or interrupted; harmless when it is complete."""
+        if study_folder.is_at_work(self._paths) and study_folder.read(self._paths).machine.paused:
+            reply = self._ask("resume")
+            if reply.live:
+                return self
+        return self._go_on(executor, ray)
+
+    def stop(self, trial: int | None = None) -> str:
+        """Create no new trials and let those at work go to their ends; one trial ends at its next report.
+
+        Returns:
+            The answer, in words, of whoever is at work on the study.
+
+        Raises:
+            StudyError: it can't be done, e.g. for the study has ended.
+        """
+        return self._ask("stop", trial=trial).answer
+
+    def cancel(self, trial: int | None = None) -> str:
+        """End the study, or one trial, now. See `stop` for what is returned and raised."""
+        return self._ask("cancel", trial=trial).answer
+
+    def pause(self) -> str:
+        """Start nothing until `resume`; trials at work go to their ends. See `stop` for what is returned and raised."""
+        return self._ask("pause").answer
+
+    def retry(
+        self,
+        which: Literal["failed", "oom"] = "failed",
+        *,
+        executor: str = "ray",
+        ray: Mapping[str, Any] | None = None,
+    ) -> Study:
+        """Give failed trials, or those that ran out of memory, a further attempt; goes on here if nobody is at work.
+
+        Raises:
+            StudyError: there are no such trials, or the budget is used up.
+        """
+        return self if self._ask("retry", which=which).live else self._go_on(executor, ray)
+
+    def extend(
+        self,
+        *,
+        trials: int | None = None,
+        time_s: float | None = None,
+        gpu_hours: float | None = None,
+        executor: str = "ray",
+        ray: Mapping[str, Any] | None = None,
+    ) -> Study:
+        """Enlarge the budget by so many trials, seconds or GPU-hours; goes on here if nobody is at work.
+
+        Raises:
+            StudyError: what is given doesn't lift what ended the study.
+        """
+        reply = self._ask("extend", trials=trials, time_s=time_s, gpu_hours=gpu_hours)
+        return self if reply.live else self._go_on(executor, ray)
+
+    def _ask(self, verb: Verb, **arguments: Any) -> Reply:
+        from sweep import controlling
+
+        return controlling.granted(self._paths, verb, **arguments)
+
+    def _go_on(self, executor: str, ray: Mapping[str, Any] | None) -> Study:
         from sweep import launching
 
         launching.resume(self._paths, options=launching.Options(executor=executor, ray=ray or {}, say=print))
@@ -116,6 +181,7 @@ def _row(trial: Trial, metric: Any) -> dict[str, Any]:
         **{_metric_column(name, trial): value for name, value in (report.metrics if report else {}).items()},
         **trial.config,
         "attempts": len(trial.attempts),
+        "repeat_of": trial.repeat_of,
         "seconds": trial.duration_s,
         "reason": trial.reason,
     }

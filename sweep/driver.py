@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+from sweep.core import control
 from sweep.core import events as ev
 from sweep.core import study as core
 from sweep.core.protocols import Capacity, Decision, GpuMemory, Placement, Sampler
@@ -21,6 +22,8 @@ from sweep.store.events import Log, encode
 from sweep.store.trial_files import Files
 
 Clock = Callable[[], float]
+Learners = Callable[[core.StudyMachine], tuple[Sampler, list[Learner]]]
+"""Makes a sampler, and those who are told the same, and tells them what is known of the study."""
 
 
 class Watcher(Protocol):
@@ -50,6 +53,8 @@ class Driver:
         recorders: are told what the sampler is told.
         watchers: are told of every event.
         clock: seconds since 1970.
+        inbox: what people have asked since it was last called.
+        learners: makes `sampler` and `recorders` anew, for trials whose end they were told and that are opened again.
     """
 
     def __init__(
@@ -64,6 +69,8 @@ class Driver:
         entrypoint: str,
         working_dir: Path,
         clock: Clock = time.time,
+        inbox: Callable[[], Sequence[ev.Request]] = tuple,
+        learners: Learners | None = None,
     ) -> None:
         self.study = study
         self._files = files
@@ -75,14 +82,16 @@ class Driver:
         self._working_dir = working_dir
         self._clock = clock
         self._space = Space(study.spec)
+        self._inbox = inbox
+        self._learners = learners
         self._placements: deque[Placement] = deque()
         self._at_work: set[tuple[int, int]] = set()
+        self._unwanted: set[tuple[int, int]] = set()
         self._memory: dict[tuple[int, int], GpuMemory] = {}
         self._batching = False
         self._untidy: dict[int, Trial] = {}
         self._stop_reason: str | None = None
         self._finished = False
-        self._last_seen = 0.0
 
     # The run
 
@@ -132,7 +141,7 @@ class Driver:
     def next_placement(self) -> Placement | None:
         """The next attempt to start, or None when there is none at the moment."""
         self.tick()
-        return self._placements.popleft() if self._placements else None
+        return self._placements.popleft() if self._placements and not self.study.paused else None
 
     def started(self, placement: Placement, *, node: str, device: str) -> None:
         """The placement's process has begun."""
@@ -153,9 +162,9 @@ class Driver:
 
     def reported(self, placement: Placement, metrics: Mapping[str, float], checkpoint: str | None) -> Decision:
         """The training function reported; the answer is final."""
-        self._look_for_stop()
+        self._look_for_requests()
         if (placement.trial, placement.attempt) not in self._at_work:
-            return Decision("pause", "the study has ended")
+            return Decision("pause", "the study has ended this attempt")
         event = ev.Reported(
             time=self._clock(),
             trial=placement.trial,
@@ -201,21 +210,31 @@ class Driver:
 
     def tick(self) -> None:
         """Time passed."""
-        self._look_for_stop()
-        limit = self.study.spec.budget.time_s
-        run = self.study.run
-        if limit is None or run is None or self.study.ending is not None:
-            return
+        self._look_for_requests()
         now = self._clock()
-        if self.study.elapsed_s + (now - self._last_seen) >= limit:
+        if self.study.overdue(now):
             self._handle(ev.Ticked(time=now))
+
+    def unwanted(self) -> set[tuple[int, int]]:
+        """Trial and attempt of each that is over for the study and may still be at work."""
+        told, self._unwanted = self._unwanted, set()
+        return told
 
     # Deeds
 
-    def _look_for_stop(self) -> None:
-        if self._stop_reason is not None and not self._finished:
+    def _look_for_requests(self) -> None:
+        """Take up what a signal or a person has asked."""
+        if self._finished:
+            return
+        if self._stop_reason is not None:
             reason, self._stop_reason = self._stop_reason, None
             self._handle(ev.StopRequested(time=self._clock(), reason=reason))
+        for request in self._inbox():
+            # Those that are left when the study ends wait for its resume.
+            if not self._finished and request.id not in self.study.requests:
+                accepted, answer = control.consider(self.study, request)
+                event = ev.Controlled(time=self._clock(), request=request, accepted=accepted, answer=answer)
+                self._handle(event)
 
     def _handle(self, event: ev.AnyEvent) -> Decision | None:
         """Take in an event and what follows from it: decide, write, act, tell. Returns the answer to a report."""
@@ -226,7 +245,6 @@ class Driver:
             # What can't be written isn't taken in either, or the state would be ahead of its log.
             line = encode(event)
             commands = self.study.handle(event)
-            self._last_seen = event.time
             decided = [self._decided(event.time, each) for each in commands if isinstance(each, core.Answer)]
             for each in decided:
                 self.study.handle(each)
@@ -267,6 +285,12 @@ class Driver:
             case core.ChooseShare():
                 now = self._clock()
                 return [ev.ShareChosen(time=now, gpu=command.gpu, slots=command.slots, reason=command.reason)]
+            case core.CreateRepeat():
+                return [self._repeat(command.trial, command.of)]
+            case core.EndAttempt():
+                return [self._end_now(command.trial, command.attempt)]
+            case core.Relearn():
+                self._relearn()
             case core.StartAttempt():
                 self._placements.append(self._placement(command))
             case core.ReportToSampler():
@@ -294,6 +318,22 @@ class Driver:
         for recorder in self._recorders:
             recorder.add(trial, config)
         return ev.TrialCreated(time=self._clock(), trial=trial, config=config)
+
+    def _repeat(self, trial: int, finalist: int) -> ev.AnyEvent:
+        config = self.study.trials[finalist].config
+        self._files.created(trial, self._space.for_training(config))
+        return ev.TrialCreated(time=self._clock(), trial=trial, config=config, repeat_of=finalist)
+
+    def _end_now(self, trial: int, attempt: int) -> ev.AnyEvent:
+        """The attempt is over, whatever its process does; the executor ends that."""
+        self._at_work.discard((trial, attempt))
+        self._unwanted.add((trial, attempt))
+        return ev.AttemptEnded(time=self._clock(), trial=trial, attempt=attempt, outcome="stopped")
+
+    def _relearn(self) -> None:
+        if self._learners is None:
+            raise AssertionError("a driver without learners can't open trials again")
+        self._sampler, self._recorders = self._learners(self.study)
 
     def _placement(self, command: core.StartAttempt) -> Placement:
         spec = self.study.spec

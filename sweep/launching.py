@@ -15,16 +15,20 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import sweep
-from sweep.core import feasibility
+from sweep.controlling import take_up
+from sweep.core import feasibility, limits
 from sweep.core.events import PromotionsDone
-from sweep.core.protocols import Capacity, Executor
+from sweep.core.protocols import Capacity, Executor, Sampler
 from sweep.core.spec import StudySpec
+from sweep.core.study import StudyMachine
 from sweep.core.support import unsupported
 from sweep.driver import Driver, Watcher
 from sweep.errors import InputError, SpecError, StorageError
 from sweep.promoting import promote_study, registry_of
 from sweep.registry import check_writable
+from sweep.samplers.teaching import Learner, teach
 from sweep.store import lessons, study_folder
+from sweep.store.control import Inbox
 from sweep.store.events import EventLog, encode
 from sweep.store.paths import StudyPaths, study_paths
 from sweep.store.study_folder import StoredStudy
@@ -152,6 +156,7 @@ def resume(paths: StudyPaths, *, options: Options | None = None) -> StoredStudy:
     """
     options = options or Options()
     with study_folder.held(paths):
+        take_up(paths, options.say)
         stored = study_folder.read(paths)
         if stored.machine.ended is not None and stored.machine.ended.complete:
             options.say(f"{stored.spec.name} is complete: {stored.machine.ended.reason}.")
@@ -199,24 +204,21 @@ def _executor(spec: StudySpec, paths: StudyPaths, options: Options) -> Executor:
 
 
 def _open(executor: Executor, spec: StudySpec) -> Capacity:
-    """Take hold of the machines; the notes say what becomes of `resources.fuse` too."""
+    """Take hold of the machines; the notes say what becomes of `resources.fuse` and of GPU-hours too."""
     capacity = executor.open()
-    return replace(capacity, notes=(*capacity.notes, *keys.notes(spec, executor.name), *feasibility.notes(spec)))
+    notes = (*keys.notes(spec, executor.name), *feasibility.notes(spec), *limits.notes(spec, capacity.gpu))
+    return replace(capacity, notes=(*capacity.notes, *notes))
 
 
 def _run(paths: StudyPaths, executor: Executor, capacity: Capacity, entrypoint: str, options: Options) -> StoredStudy:
     """Drive a study that this process holds to its end, and promote."""
-    from sweep.samplers.optuna_journal import OptunaJournal
-    from sweep.samplers.optuna_sampler import OptunaSampler
-    from sweep.samplers.teaching import teach
     from sweep.watch.tensorboard import TensorBoard
 
     for abandoned in paths.abandoned_scratch():
         shutil.rmtree(abandoned, ignore_errors=True)
     stored = study_folder.read(paths)
-    sampler = OptunaSampler(stored.spec, lessons.read(paths, stored.spec))
-    journal = OptunaJournal(paths.optuna_journal, stored.spec)
-    teach(stored.machine, [sampler, journal])
+    learners = _Learners(paths, options)
+    sampler, recorders = learners(stored.machine)
     watchers = [TensorBoard(paths), *options.watchers(stored)]
     log = EventLog(paths.events)
     driver = Driver(
@@ -224,10 +226,12 @@ def _run(paths: StudyPaths, executor: Executor, capacity: Capacity, entrypoint: 
         files=TrialFiles(paths, stored.spec),
         log=log,
         sampler=sampler,
-        recorders=[journal],
+        recorders=recorders,
         watchers=watchers,
         entrypoint=entrypoint,
         working_dir=_working_dir(stored.spec, Path(stored.created.base_dir)),
+        inbox=Inbox(paths.control),
+        learners=learners,
     )
     try:
         with _interruptible(driver, options.announce):
@@ -246,7 +250,7 @@ def _run(paths: StudyPaths, executor: Executor, capacity: Capacity, entrypoint: 
         executor.close()
         for watcher in watchers:
             watcher.close()
-        _close(journal, options)
+        learners.close()
         log.close()
     _promote(paths, options)
     return study_folder.read(paths)
@@ -255,7 +259,6 @@ def _run(paths: StudyPaths, executor: Executor, capacity: Capacity, entrypoint: 
 def _complete_journal(stored: StoredStudy) -> None:
     """Write Optuna's journal anew if a killed driver left it behind the study."""
     from sweep.samplers.optuna_journal import OptunaJournal, is_current
-    from sweep.samplers.teaching import teach
 
     if not is_current(stored.paths.optuna_journal, stored.machine):
         journal = OptunaJournal(stored.paths.optuna_journal, stored.spec)
@@ -263,12 +266,34 @@ def _complete_journal(stored: StoredStudy) -> None:
         journal.close()
 
 
-def _close(journal: OptunaJournal, options: Options) -> None:
-    """Finish Optuna's journal; it is a copy, so what goes wrong with it doesn't end a study."""
-    try:
-        journal.close()
-    except OSError as error:
-        options.say(f"Optuna's journal is incomplete ({error}); the study itself isn't. A resume writes it anew.")
+class _Learners:
+    """Makes the sampler and Optuna's journal, and tells them what is known of the study; again when trials reopen."""
+
+    def __init__(self, paths: StudyPaths, options: Options) -> None:
+        self._paths = paths
+        self._options = options
+        self._journal: OptunaJournal | None = None
+
+    def __call__(self, machine: StudyMachine) -> tuple[Sampler, list[Learner]]:
+        from sweep.samplers.optuna_journal import OptunaJournal
+        from sweep.samplers.optuna_sampler import OptunaSampler
+
+        self.close()
+        sampler = OptunaSampler(machine.spec, lessons.read(self._paths, machine.spec))
+        self._journal = OptunaJournal(self._paths.optuna_journal, machine.spec)
+        teach(machine, [sampler, self._journal])
+        return sampler, [self._journal]
+
+    def close(self) -> None:
+        """Finish Optuna's journal; it is a copy, so what goes wrong with it doesn't end a study."""
+        if self._journal is None:
+            return
+        try:
+            self._journal.close()
+        except OSError as error:
+            self._options.say(
+                f"Optuna's journal is incomplete ({error}); the study itself isn't. A resume writes it anew."
+            )
 
 
 def _promote(paths: StudyPaths, options: Options) -> None:
@@ -276,6 +301,9 @@ def _promote(paths: StudyPaths, options: Options) -> None:
     stored = study_folder.read(paths)
     ended = stored.machine.ended
     if ended is None or not ended.complete or stored.machine.promotions_done:
+        return
+    if stored.spec.promote and stored.machine.ending and stored.machine.ending.cause == "cancel":
+        options.say(f"cancelled: nothing is promoted unasked. By hand: sweep promote {stored.spec.name}")
         return
     log = EventLog(paths.events)
     try:

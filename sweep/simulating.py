@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sweep.core.events import Request
 from sweep.core.protocols import Sampler
 from sweep.core.spec import StudySpec
 from sweep.core.study import StudyMachine, replay
 from sweep.driver import Driver, Watcher
 from sweep.executors.simulated import Simulate, SimulatedCrash, SimulatedExecutor
-from sweep.samplers.teaching import teach
+from sweep.samplers.teaching import Learner, teach
 from sweep.store.in_memory import MemoryLog, NoFiles
 
 __all__ = ["Simulated", "simulate"]
@@ -42,6 +43,7 @@ def simulate(
     sampler: Sampler | None = None,
     watchers: Sequence[Watcher] = (),
     log: MemoryLog | None = None,
+    requests: Sequence[Request] = (),
     **options: Any,
 ) -> Simulated:
     """Run a study to its end, or to a crash.
@@ -52,16 +54,25 @@ def simulate(
         sampler: proposes; by default what a launch would take.
         watchers: are told of each event, with the study after it.
         log: of a study that crashed, to go on with.
+        requests: what people ask, each when the simulated clock shows its time.
         options: of `SimulatedExecutor`: slots, nodes, faults and so on.
     """
     log = log or MemoryLog()
     history = list(log.events())
     machine = replay(spec, history)
-    if sampler is None:
+
+    def learners(known: StudyMachine) -> tuple[Sampler, list[Learner]]:
         from sweep.samplers.optuna_sampler import OptunaSampler
 
-        sampler = OptunaSampler(spec)
-    teach(machine, [sampler])
+        taught = OptunaSampler(spec)
+        teach(known, [taught])
+        return taught, []
+
+    own = sampler is None
+    if sampler is None:
+        sampler, _ = learners(machine)
+    else:
+        teach(machine, [sampler])
     executor = SimulatedExecutor(course, **{"now": history[-1].time if history else 0.0, **options})
     driver = Driver(
         machine,
@@ -73,6 +84,8 @@ def simulate(
         entrypoint="simulated:train",
         working_dir=Path(),
         clock=executor.clock,
+        inbox=lambda: [request for request in requests if request.time <= executor.now],
+        learners=learners if own else None,
     )
     crashed = False
     try:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sweep.core.spec import StudySpec
     from sweep.driver import Watcher
     from sweep.launching import Options
+    from sweep.store.paths import StudyPaths
     from sweep.store.study_folder import StoredStudy
     from sweep.watch.view import View
 
@@ -77,11 +78,24 @@ def resume(
     address: Address = None,
     as_json: RunJson = False,
 ) -> None:
-    """Go on with a study that was interrupted or whose driver died."""
-    from sweep import launching
+    """Go on with a study that was paused, interrupted, or whose driver died."""
     from sweep.store import study_folder
 
     paths = study_folder.find(storage, study)
+    if study_folder.is_at_work(paths) and study_folder.read(paths).machine.paused:
+        from sweep import controlling
+
+        reply = controlling.granted(paths, "resume")
+        if reply.live:
+            typer.echo(f"{study}: {reply.answer}", err=reply.accepted is None)
+            raise typer.Exit(WORK_FAILED if reply.accepted is None else 0)
+    go_on(paths, executor, address, as_json)
+
+
+def go_on(paths: StudyPaths, executor: str, address: str | None, as_json: bool) -> None:
+    """Drive a study that is there to its end."""
+    from sweep import launching
+
     options = _options(executor, address, as_json)
     with _only_events(as_json):
         stored = launching.resume(paths, options=options)
@@ -172,7 +186,7 @@ def _plan(spec: StudySpec, executor: str = "ray", address: str | None = None) ->
     Raises:
         ResourceError: this machine can't hold a trial, and no cluster at an address is to do so.
     """
-    from sweep.core import feasibility, plan
+    from sweep.core import feasibility, limits, plan
     from sweep.core.capacity import Grant, at_once, grant
     from sweep.executors.machine import this_machine
     from sweep.training.fused import keys
@@ -189,7 +203,8 @@ def _plan(spec: StudySpec, executor: str = "ray", address: str | None = None) ->
     slots = 1 if executor == "inline" else granted.slots
     lanes = spec.resources.fuse if executor == "ray" and keys.can_fuse(spec) else 1
     made = plan.make(spec, slots=at_once(spec.resources, slots, lanes), gpu=granted.gpu)
-    return plan_view(spec, made, (*granted.notes, *keys.notes(spec, executor), *feasibility.notes(spec)))
+    notes = (*keys.notes(spec, executor), *feasibility.notes(spec), *limits.notes(spec, granted.gpu))
+    return plan_view(spec, made, (*granted.notes, *notes))
 
 
 def _print_plan(spec: StudySpec, executor: str = "ray", address: str | None = None) -> None:

@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 import sweep
-from sweep.cli import launching, models, reading
+from sweep.cli import control, launching, models, reading
 from sweep.errors import SweepError
 
 DEBUG = "--debug"
@@ -27,6 +27,7 @@ app = typer.Typer(
 )
 
 launching.register(app)
+control.register(app)
 reading.register(app)
 models.register(app)
 

@@ -28,6 +28,27 @@ class StartAttempt:
 
 
 @dataclass(frozen=True)
+class CreateRepeat:
+    """Make this trial, which trains a finalist's config with another seed; the answer is TrialCreated."""
+
+    trial: int
+    of: int
+
+
+@dataclass(frozen=True)
+class EndAttempt:
+    """End this attempt now, whatever its process does; the answer is AttemptEnded."""
+
+    trial: int
+    attempt: int
+
+
+@dataclass(frozen=True)
+class Relearn:
+    """Make the sampler anew and tell it what is known: trials that it was told the end of have been opened again."""
+
+
+@dataclass(frozen=True)
 class Answer:
     """Give this decision to the trial whose report was handled."""
 
@@ -71,4 +92,15 @@ class ChooseShare:
     reason: str
 
 
-Command = AskConfig | StartAttempt | Answer | ChooseShare | ReportToSampler | TellSampler | EndRun
+Command = (
+    AskConfig
+    | StartAttempt
+    | CreateRepeat
+    | EndAttempt
+    | Relearn
+    | Answer
+    | ChooseShare
+    | ReportToSampler
+    | TellSampler
+    | EndRun
+)

@@ -22,6 +22,35 @@ Cause = Literal["gpu_memory", "host_memory"]
 """Of a failed attempt, where it matters for the next one: which memory ran out."""
 
 
+Verb = Literal["stop", "cancel", "pause", "resume", "retry", "extend"]
+"""What a person can ask of a study.
+
+stop: no new trials, those at work go to their ends; cancel: those at work end now; pause: nothing is started; resume:
+things are started again; retry: failed trials get new attempts; extend: a larger budget.
+"""
+
+
+class Request(BaseModel):
+    """What a person asks of a study, from whatever process: a line of `control.jsonl`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: str
+    """Unlike any other's."""
+    time: float
+    verb: Verb
+    trial: int | None = None
+    """For stop and cancel: this trial alone."""
+    which: Literal["failed", "oom"] | None = None
+    """For retry: all failed trials, or those that ran out of memory."""
+    trials: int | None = Field(default=None, ge=1)
+    """For extend: so many more."""
+    time_s: float | None = Field(default=None, gt=0)
+    """For extend: so many more seconds."""
+    gpu_hours: float | None = Field(default=None, gt=0)
+    """For extend: so many more."""
+
+
 class Event(BaseModel):
     """Something that happened, at a time."""
 
@@ -65,6 +94,8 @@ class TrialCreated(Event):
     type: Literal["trial_created"] = "trial_created"
     trial: int = Field(ge=0)
     config: dict[str, Any]
+    repeat_of: int | None = None
+    """The finalist that it trains once more, with another seed; the sampler didn't propose it."""
 
 
 class SpaceExhausted(Event):
@@ -141,6 +172,15 @@ class StopRequested(Event):
     reason: str
 
 
+class Controlled(Event):
+    """A person's request was taken up, and this is the answer; one that isn't accepted changes nothing."""
+
+    type: Literal["controlled"] = "controlled"
+    request: Request
+    accepted: bool
+    answer: str
+
+
 class Ticked(Event):
     """Time passed without anything else happening; written only when it ends the study."""
 
@@ -184,6 +224,7 @@ AnyEvent = Annotated[
     | AttemptEnded
     | ShareChosen
     | StopRequested
+    | Controlled
     | Ticked
     | RunEnded
     | Promoted

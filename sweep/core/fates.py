@@ -48,6 +48,9 @@ class Fates:
                 return TrialState.WAITING, ""
 
     def _judged(self, trial: Trial, verdict: Decision) -> tuple[TrialState, str]:
+        if verdict is trial.dismissal:
+            # Not for want of a metric.
+            return TrialState.STOPPED, verdict.reason
         if trial.value(self._metric) is None:
             return TrialState.FAILED, self._never_reported(trial)
         return (TrialState.COMPLETE if verdict.action == "finish" else TrialState.STOPPED), verdict.reason

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from sweep.core.limits import trial_limit
 from sweep.core.schedulers.asha import ladder
 from sweep.core.spec import Metric, StudySpec
 from sweep.core.trial import Trial
@@ -26,7 +27,8 @@ class Plan:
         trials: how many will be created, or None when only time ends the study.
         rungs: of the lowest bracket, ascending; the last is max_t.
         slots: trials at once.
-        expected_t: fidelity steps over all trials, if 1 in reduction_factor advances at each rung.
+        repeats: trainings of finalists with other seeds, to max_t, after the search.
+        expected_t: fidelity steps over all trials, if 1 in reduction_factor advances at each rung; repeats included.
         longest_t: fidelity steps if nobody were stopped; an upper bound.
         gpu: share of a GPU that a trial occupies.
     """
@@ -38,8 +40,10 @@ class Plan:
     longest_t: int | None
     gpu: float
     time_s: float | None
+    gpu_hours: float | None = None
+    repeats: int = 0
 
-    def gpu_hours(self, seconds_per_t: float) -> float | None:
+    def most_gpu_hours(self, seconds_per_t: float) -> float | None:
         """Upper bound of GPU-hours at this many seconds for a fidelity step."""
         return None if self.longest_t is None else self.longest_t * seconds_per_t * self.gpu / 3600
 
@@ -52,7 +56,10 @@ def make(spec: StudySpec, *, slots: int, gpu: float | None = None) -> Plan:
         slots: trials at once.
         gpu: the share that a trial gets, where that isn't what the file asks for.
     """
-    scheduler, trials = spec.scheduler, spec.budget.trials
+    asked = spec.resources.gpu if isinstance(spec.resources.gpu, int | float) else 0
+    share = float(asked if gpu is None else gpu)
+    scheduler, trials = spec.scheduler, trial_limit(spec.budget, share)
+    repeats = spec.search.repeats * min(spec.search.finalists, trials or spec.search.finalists)
     steps = [] if scheduler.type == "none" else ladder(scheduler)
     counts = _expected(spec, trials or 1, steps)
     rungs = tuple(Rung(t, count) for t, count in zip([*steps, scheduler.max_t], counts, strict=True))
@@ -60,15 +67,17 @@ def make(spec: StudySpec, *, slots: int, gpu: float | None = None) -> Plan:
     for rung in rungs:
         spent += rung.expected_trials * (rung.t - before)
         before = rung.t
-    asked = spec.resources.gpu if isinstance(spec.resources.gpu, int | float) else 0
+    again = repeats * scheduler.max_t
     return Plan(
         trials=trials,
         rungs=rungs,
         slots=slots,
-        expected_t=spent if trials else None,
-        longest_t=trials * scheduler.max_t if trials else None,
-        gpu=float(asked if gpu is None else gpu),
+        expected_t=spent + again if trials else None,
+        longest_t=trials * scheduler.max_t + again if trials else None,
+        gpu=share,
         time_s=spec.budget.time_s,
+        gpu_hours=spec.budget.gpu_hours,
+        repeats=repeats,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -222,6 +222,14 @@ class Director(Protocol):
 
     def tick(self) -> None:
         """Time passed; called at least once a second by executors that wait."""
+        ...
+
+    def unwanted(self) -> Collection[tuple[int, int]]:
+        """Trial and attempt of each that is over for the study and may still be at work; each is told once.
+
+        An executor that can end an attempt in the middle of a step does so, and says nothing more of it. Elsewhere the
+        attempt hears of it at its next report.
+        """
         ...
 
 

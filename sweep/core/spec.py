@@ -135,6 +135,10 @@ class Search(Section):
     """Configs to try first; what a point leaves out is proposed."""
     warm_start: list[Annotated[WarmStart, BeforeValidator(_named_study)]] = Field(default_factory=list)
     """Earlier studies in the same storage to learn from, by name or as {study, assume}."""
+    repeats: int = Field(default=0, ge=0, le=1000)
+    """Further trainings of each finalist with other seeds, by which finalists are ranked in the end."""
+    finalists: int = Field(default=3, ge=1)
+    """How many of the best trials are repeated."""
 
 
 class Scheduler(Section):
@@ -175,9 +179,11 @@ class Budget(Section):
     """Failed trials, after their retries."""
     patience: int | None = Field(default=None, ge=1)
     """Trials in a row without a better one."""
+    min_improvement: float | None = Field(default=None, gt=0)
+    """The study ends when the rest of its trials would most likely improve the metric by less than this."""
 
     def model_post_init(self, _: Any) -> None:
-        """Fill in the default; failures and patience alone may never come true."""
+        """Fill in the default; the others alone may never come true."""
         if (self.trials, self.time_s, self.gpu_hours, self.cost) == (None, None, None, None):
             self.__dict__["trials"] = DEFAULT_TRIALS
 

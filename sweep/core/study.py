@@ -8,77 +8,80 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Literal
 
+from sweep.core import control
 from sweep.core import events as ev
+from sweep.core.books import Books
 from sweep.core.commands import (
     Answer,
     AskConfig,
     ChooseShare,
     Command,
+    CreateRepeat,
+    EndAttempt,
     EndRun,
+    Relearn,
     ReportToSampler,
     StartAttempt,
     TellSampler,
 )
+from sweep.core.ending import SEARCHED, Cause, Ending
 from sweep.core.fates import Fates
+from sweep.core.limits import Limits
 from sweep.core.pool import Pool
+from sweep.core.progress import Progress
 from sweep.core.protocols import Decision
+from sweep.core.repeats import Repeats
 from sweep.core.schedulers.asha import Asha, draw_bracket, ladder
 from sweep.core.shares import Shares
 from sweep.core.spec import StudySpec
 from sweep.core.trial import ENDS, Attempt, IllegalTransitionError, Report, Trial, TrialState
 
 __all__ = [
-    "HOPELESS_AFTER", "Answer", "AskConfig", "ChooseShare", "Command", "EndRun", "Ending", "ReportToSampler",
-    "StartAttempt", "StudyMachine", "TellSampler", "replay",
+    "HOPELESS_AFTER", "Answer", "AskConfig", "ChooseShare", "Command", "CreateRepeat", "EndAttempt", "EndRun", "Ending",
+    "Relearn", "ReportToSampler", "StartAttempt", "StudyMachine", "TellSampler", "replay",
 ]  # fmt: skip
 
 HOPELESS_AFTER = 3
 """When at least this many trials (and as many as run at once) have ended and all failed, the study ends."""
 
 
-@dataclass(frozen=True)
-class Ending:
-    """Why no new trial is created, and what that means for those at work.
-
-    drain: they run to their ends; halt: they stop at their next report; interrupt: so they do, and a resume goes on.
-    """
-
-    kind: Literal["drain", "halt", "interrupt"]
-    reason: str
-
-
 class StudyMachine:
     """One study: its trials, its scheduler, its budget.
 
     Attributes:
-        trials: by number, without gaps.
+        books: its trials, and where they stand.
+        limits: what it has spent, and may spend.
+        progress: whether it still gets better.
+        repeats: the finalists, and their further seeds.
         ending: why the study takes no new trials, once it doesn't.
         ended: the last RunEnded, until the next RunStarted.
-        elapsed_s: seconds that drivers have worked on it.
+        paused: a person has asked that nothing be started.
+        requests: the ids of the requests that were answered.
     """
 
     def __init__(self, spec: StudySpec) -> None:
         self.spec = spec
         self.metric = spec.objective
-        self.trials: dict[int, Trial] = {}
+        self.books = Books()
+        self.limits = Limits(spec)
+        self.progress = Progress(spec)
+        self.repeats = Repeats(spec)
         self.asha = Asha(spec.scheduler, self.metric)
         self.ending: Ending | None = None
         self.ended: ev.RunEnded | None = None
+        self.paused = False
+        self.requests: set[str] = set()
         self.decisions: list[ev.Decided] = []
         self.promotions: list[ev.Promoted] = []
         self.promotions_done = False
+        self._target = self.metric.target
         self._shares = Shares(spec.resources)
         self._fates = Fates(spec, self._shares)
-        self.elapsed_s = 0.0
-        self._elapsed_before_s = 0.0
-        # In order of arrival; kept beside the states so that an event costs the same with ten thousand trials.
-        self._waiting: dict[int, Trial] = {}
-        self._running: dict[int, Trial] = {}
-        self._failed = self._ended_well = 0
-        self._placed: set[int] = set()
+        self._before_interrupt: Ending | None = None
+        self._failed_before = 0
         self._pool = Pool(limit=0)
         self._asking = False
         self._over = False
@@ -90,21 +93,33 @@ class StudyMachine:
         """Under which driver the study is; None between two."""
         return self._shares.run
 
+    @property
+    def trials(self) -> dict[int, Trial]:
+        """The trials by number, without gaps."""
+        return self.books.trials
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds that drivers have worked on it."""
+        return self.limits.elapsed_s
+
     def counts(self) -> dict[TrialState, int]:
         """How many trials are in each state."""
-        found = dict.fromkeys(TrialState, 0)
-        for trial in self.trials.values():
-            found[trial.state] += 1
-        return found
+        return self.books.counts()
 
     def ranked(self) -> list[Trial]:
-        """Trials that haven't failed and have a value, best first; of equals the earlier one."""
-        valued = [
-            (trial.value(self.metric), trial) for trial in self.trials.values() if trial.state is not TrialState.FAILED
-        ]
+        """Trials that haven't failed and have a value, best first; of equals the earlier one.
+
+        Repeats aren't among them. Once they are through, what they say ranks the finalists (`sweep.core.repeats`).
+        """
         sign = 1 if self.metric.goal == "minimize" else -1
-        finite = [(sign * value, trial.number, trial) for value, trial in valued if value is not None]
-        return [trial for _, _, trial in sorted(finite, key=lambda item: item[:2])]
+        finite = [
+            (sign * value, trial.number, trial)
+            for trial in self.trials.values()
+            if trial.state is not TrialState.FAILED and trial.repeat_of is None
+            if (value := trial.value(self.metric)) is not None
+        ]
+        return self.repeats.order([trial for _, _, trial in sorted(finite, key=lambda item: item[:2])])
 
     @property
     def best(self) -> Trial | None:
@@ -114,18 +129,34 @@ class StudyMachine:
 
     def running(self) -> list[Trial]:
         """Trials with an attempt at work, by number."""
-        return list(self._running.values())
+        return list(self.books.running.values())
+
+    def held(self, trial: Trial) -> float:
+        """The share of a GPU that the trial's latest attempt has, or had."""
+        return self._shares.held(trial)
+
+    @property
+    def idle(self) -> bool:
+        """Whether a study that takes no new trials has nothing left to do."""
+        return self.ending is not None and not self.books.waiting and not self.books.running
+
+    def overdue(self, now: float) -> bool:
+        """Whether a limit of time or GPU-hours is reached at `now`, so that an event should say how late it is."""
+        return self.run is not None and self.ending is None and self.limits.spent(now) is not None
 
     def judged(self, trial: int) -> tuple[int, ...] | None:
         """The fidelities below max_t at which a trial's report can end it; None for any.
 
         The study's own end comes at any time, and isn't among them.
         """
-        if self.metric.target is not None:
+        found = self.books.get(trial)
+        if found.repeat_of is not None:
+            return ()
+        if self._target is not None:
             return None
         if self.spec.scheduler.type == "none":
             return ()
-        return tuple(ladder(self.spec.scheduler, self._trial(trial).bracket))
+        return tuple(ladder(self.spec.scheduler, found.bracket))
 
     # Events
 
@@ -136,6 +167,8 @@ class StudyMachine:
             IllegalTransitionError: it can't have happened; the driver or an executor has a defect.
         """
         self._keep_time(event)
+        if self._noted(event):
+            return []
         commands: list[Command] = []
         match event:
             case ev.RunStarted():
@@ -144,42 +177,64 @@ class StudyMachine:
                 self._on_trial_created(event)
             case ev.SpaceExhausted():
                 self._asking = False
-                self._end("drain", f"the space is exhausted: {event.reason}")
+                self._end("drain", "space", f"the space is exhausted: {event.reason}")
             case ev.AttemptStarted():
-                self._on_attempt_started(event)
+                commands += self._on_attempt_started(event)
             case ev.Reported():
                 commands += self._on_reported(event)
             case ev.AttemptEnded():
                 commands += self._on_attempt_ended(event)
             case ev.StopRequested():
-                self.ending = Ending("interrupt", event.reason)
+                self._on_stop_requested(event)
+            case ev.Controlled():
+                commands += self._on_controlled(event)
+            case _:
+                pass
+        commands += self._next()
+        self.limits.still = self.paused and not self.books.running
+        return commands
+
+    def _noted(self, event: ev.AnyEvent) -> bool:
+        """Take in what is only kept; whether it was such an event."""
+        match event:
             case ev.Decided():
                 self.decisions.append(event)
-                return []
             case ev.Promoted():
                 self.promotions.append(event)
-                return []
             case ev.PromotionsDone():
                 self.promotions_done = True
-                return []
             case ev.RunEnded():
                 self.ended = event
                 self._shares.run = None
-                return []
-            case ev.StudyCreated() | ev.Ticked() | ev.ShareChosen():
-                pass
-        return commands + self._next()
+                self.limits.rest()
+            case _:
+                return False
+        return True
 
     def _keep_time(self, event: ev.AnyEvent) -> None:
         if self.run is None or isinstance(event, ev.RunStarted):
             return
-        self.elapsed_s = max(self.elapsed_s, self._elapsed_before_s + event.time - self.run.time)
-        limit = self.spec.budget.time_s
-        if limit is not None and self.elapsed_s >= limit:
-            self._end("halt", f"budget.time is used up: {self.elapsed_s:.0f} of {limit:.0f} s")
+        self.limits.passed(event.time)
+        spent = self.limits.spent()
+        if spent is not None:
+            self._end("halt", *spent)
 
     def _on_run_started(self, event: ev.RunStarted) -> list[Command]:
-        # A new driver means that the old one is gone, and what ran under it.
+        commands = self._lose_running()
+        self._shares.run = event
+        self.ended = None
+        self.paused = False
+        self.limits.begin(event.time, event.gpu)
+        limit = self.spec.resources.max_concurrent
+        self._pool = Pool(event.nodes, limit=limit) if event.nodes else Pool(limit=event.slots)
+        self._asking = self._over = False
+        self.books.waiting = dict(sorted(self.books.waiting.items()))
+        if self.ending and self.ending.kind == "interrupt":
+            self.ending, self._before_interrupt = self._before_interrupt, None
+        return commands
+
+    def _lose_running(self) -> list[Command]:
+        """The driver is gone, and what ran under it."""
         commands: list[Command] = []
         for trial in self.running():
             lost = ev.AttemptEnded(
@@ -191,40 +246,59 @@ class StudyMachine:
             )
             commands += self._on_attempt_ended(lost)
             trial.losses = 0
-        self._shares.run = event
-        self.ended = None
-        self._elapsed_before_s = self.elapsed_s
-        self._placed.clear()
-        limit = self.spec.resources.max_concurrent
-        self._pool = Pool(event.nodes, limit=limit) if event.nodes else Pool(limit=event.slots)
-        self._asking = self._over = False
-        self._waiting = dict(sorted(self._waiting.items()))
-        if self.ending and self.ending.kind == "interrupt":
-            self.ending = None
+        self.books.placed.clear()
         return commands
 
+    def _on_stop_requested(self, event: ev.StopRequested) -> None:
+        if self.ending is None or self.ending.kind != "interrupt":
+            self._before_interrupt = self.ending
+        self.ending = Ending("interrupt", "interrupt", event.reason)
+
+    def _on_controlled(self, event: ev.Controlled) -> list[Command]:
+        self.requests.add(event.request.id)
+        if not event.accepted:
+            return []
+        commands = [] if self.run else self._lose_running()
+        return [*commands, *control.apply(self, event.request)]
+
+    def reopen(self) -> None:
+        """There is something to do again."""
+        self.ended = None
+        self.promotions_done = False
+        self.repeats.reopen()
+
+    def go_on(self) -> None:
+        """A person has extended the study, whatever had ended it: what led there is counted anew."""
+        if self.ending is not None and self.ending.cause == "target":
+            self._target = None
+        self.ending = self._before_interrupt = None
+        self._failed_before = self.books.failed
+        self.progress.restart()
+        self.reopen()
+
     def _on_trial_created(self, event: ev.TrialCreated) -> None:
-        if event.trial != len(self.trials):
-            raise IllegalTransitionError(f"trial {event.trial} was created, but the next number is {len(self.trials)}")
         self._asking = False
         bracket = draw_bracket(self.spec.scheduler, self.spec.search.seed, event.trial)
-        trial = Trial(event.trial, event.config, bracket, event.time)
-        self.trials[event.trial] = self._waiting[event.trial] = trial
+        trial = Trial(event.trial, event.config, bracket, event.time, repeat_of=event.repeat_of)
+        self.books.add(trial)
+        self.repeats.add(trial)
 
-    def _on_attempt_started(self, event: ev.AttemptStarted) -> None:
-        trial = self._trial(event.trial)
+    def _on_attempt_started(self, event: ev.AttemptStarted) -> list[Command]:
+        trial = self.books.get(event.trial)
         if event.attempt != len(trial.attempts) + 1:
             raise IllegalTransitionError(f"trial {trial.number}: attempt {event.attempt} started. {trial.story()}")
-        self._move(trial, TrialState.RUNNING)
-        trial.verdict = None
-        self._placed.discard(trial.number)
+        self.books.move(trial, TrialState.RUNNING)
+        trial.verdict = trial.dismissal
+        self.books.placed.discard(trial.number)
         self._pool.move(trial.number, event.node, _gpus(event.device))
+        self.limits.hold(trial.number, event.gpu)
         trial.attempts.append(
             Attempt(event.attempt, event.time, event.node, event.device, event.gpu, event.batch_split)
         )
+        return [EndAttempt(trial.number, event.attempt)] if trial.dismissal else []
 
     def _on_reported(self, event: ev.Reported) -> list[Command]:
-        trial = self._trial(event.trial)
+        trial = self.books.get(event.trial)
         if trial.state is not TrialState.RUNNING or event.attempt != len(trial.attempts):
             raise IllegalTransitionError(f"trial {trial.number}: a report of attempt {event.attempt}. {trial.story()}")
         t = int(event.metrics[self.spec.scheduler.time_attr])
@@ -237,7 +311,8 @@ class StudyMachine:
             decision = Decision("advance", f"{self.spec.scheduler.time_attr} {t} was judged in an earlier attempt")
         elif trial.verdict is None:
             trial.reports.append(Report(t, dict(event.metrics), event.checkpoint, event.attempt, event.time))
-            if value is not None and math.isfinite(value):
+            if value is not None and math.isfinite(value) and trial.repeat_of is None:
+                self.progress.reported(trial.number, value)
                 commands.append(ReportToSampler(trial.number, t, value))
             decision = self._judge(trial, t, value)
         else:
@@ -249,13 +324,15 @@ class StudyMachine:
 
     def _judge(self, trial: Trial, t: int, value: float | None) -> Decision:
         """The scheduler's word on a new report, and the target's."""
-        target = self.metric.target
+        target = self._target if trial.repeat_of is None else None
         if target is not None and value is not None and not math.isnan(value) and not self.metric.better(target, value):
             reason = f"trial {trial.number} reached the target: {self.metric.name} {value:g} (target {target:g})"
-            self._end("halt", reason)
+            self._end("halt", "target", reason)
             return Decision("finish", reason)
         if t >= self.spec.scheduler.max_t:
             return Decision("finish", f"reached max_t ({self.spec.scheduler.time_attr} {t})")
+        if trial.repeat_of is not None:
+            return Decision("advance", f"a repeat of trial {trial.repeat_of}: it isn't judged")
         if self.spec.scheduler.type == "none":
             return Decision("advance", "scheduler.type is none: nobody is stopped")
         return self.asha.report(trial.number, trial.bracket, t, value)
@@ -267,7 +344,7 @@ class StudyMachine:
         return Decision("stop" if self.ending.kind == "halt" else "pause", self.ending.reason)
 
     def _on_attempt_ended(self, event: ev.AttemptEnded) -> list[Command]:
-        trial = self._trial(event.trial)
+        trial = self.books.get(event.trial)
         attempt = trial.attempt
         if attempt is None or event.attempt != attempt.number or attempt.outcome is not None:
             raise IllegalTransitionError(f"trial {trial.number}: attempt {event.attempt} ended. {trial.story()}")
@@ -278,79 +355,97 @@ class StudyMachine:
             event.cause,
         )
         self._pool.give(trial.number)
+        self.limits.give(trial.number)
         state, reason = self._fates.of(trial, event)
-        self._move(trial, state, reason)
+        self.books.move(trial, state, reason)
         return [*self._shares.measured(event), *(self._final(trial) if state.final else [])]
 
     def _final(self, trial: Trial) -> list[Command]:
         value = trial.value(self.metric)
         self._check_failures()
-        return [TellSampler(trial.number, ENDS[trial.state], value)]
+        if trial.repeat_of is None and trial.dismissal is None and not self._halted:
+            self._look_at_progress(trial)
+        return self.told(TellSampler(trial.number, ENDS[trial.state], value))
+
+    def _look_at_progress(self, trial: Trial) -> None:
+        failed = trial.state is TrialState.FAILED
+        if failed and self.progress.leads(trial.number):
+            best = self.best
+            self.progress.correct(best.number if best else None, best.value(self.metric) if best else None)
+        self.progress.finished(trial.number, None if failed else trial.value(self.metric))
+        exhausted = self.progress.exhausted(self.limits.trials)
+        if exhausted is not None:
+            self._end("drain", *exhausted)
+
+    def told(self, command: TellSampler) -> list[Command]:
+        """The command, if the sampler knows of the trial: a repeat was never its own."""
+        return [command] if self.books.get(command.trial).repeat_of is None else []
 
     def _check_failures(self) -> None:
-        failed = self._failed
+        failed = self.books.failed - self._failed_before
         limit = self.spec.budget.failures
         if limit is not None and failed >= limit:
-            self._end("halt", f"budget.failures is used up: {failed} trial{'s' if failed != 1 else ''} failed")
+            reason = f"budget.failures is used up: {failed} trial{'s' if failed != 1 else ''} failed"
+            self._end("halt", "failures", reason)
         slots = self.run.slots if self.run else 1
-        if limit is None and not self._ended_well and failed >= max(HOPELESS_AFTER, slots):
-            self._end("halt", f"the first {failed} trials all failed; set budget.failures to go on regardless")
+        if limit is None and not self.books.ended_well and failed >= max(HOPELESS_AFTER, slots):
+            reason = f"the first {failed} trials all failed; set budget.failures to go on regardless"
+            self._end("halt", "failures", reason)
 
-    def _end(self, kind: Literal["drain", "halt"], reason: str) -> None:
+    def _end(self, kind: Literal["drain", "halt"], cause: Cause, reason: str) -> None:
         # An earlier reason stands, but "stop now" is stronger than "take no more".
         if self.ending is None or (self.ending.kind == "drain" and kind == "halt"):
-            self.ending = Ending(kind, reason)
-
-    def _move(self, trial: Trial, state: TrialState, reason: str = "") -> None:
-        """Change a trial's state, and the books that are kept beside the states."""
-        trial.move(state, reason)
-        for where, book in ((TrialState.WAITING, self._waiting), (TrialState.RUNNING, self._running)):
-            book.pop(trial.number, None)
-            if state is where:
-                book[trial.number] = trial
-        if state.final:
-            self._failed += state is TrialState.FAILED
-            self._ended_well += state is not TrialState.FAILED
-
-    def _trial(self, number: int) -> Trial:
-        if number not in self.trials:
-            raise IllegalTransitionError(f"no trial {number}; there are {len(self.trials)}")
-        return self.trials[number]
+            self.ending = Ending(kind, cause, reason)
 
     # Commands
+
+    @property
+    def _halted(self) -> bool:
+        return self.ending is not None and self.ending.kind != "drain"
 
     def _next(self) -> list[Command]:
         """What to start, ask or end, now that an event was taken in."""
         if self.run is None or self._over:
             return []
         commands: list[Command] = []
-        halted = self.ending is not None and self.ending.kind != "drain"
-        if not halted:
+        if not self._halted and not self.paused:
             commands += self._start_waiting()
-        if self.ending is None and len(self.trials) >= (self.spec.budget.trials or math.inf):
-            count = len(self.trials)
-            self._end("drain", f"budget.trials is used up: {count} trial{'s' if count != 1 else ''}")
-        if self.ending is None and not self._asking and self._pool.fits(self._shares.demand()):
-            self._asking = True
-            commands.append(AskConfig(len(self.trials)))
-        busy = self._asking or self._running or (self._placed and not halted)
+        if self.ending is None and self.books.proposed >= (self.limits.trials or math.inf):
+            count = self.books.proposed
+            self._end("drain", "trials", f"budget.trials is used up: {count} trial{'s' if count != 1 else ''}")
+        if not self._asking and not self.paused:
+            commands += self._create()
+        # A paused study isn't over while trials wait in it.
+        on_its_way = self.books.waiting if self.paused else self.books.placed
+        busy = self._asking or self.books.running or (on_its_way and not self._halted)
         if self.ending is not None and not busy:
             commands += self._finish(self.ending)
         return commands
 
+    def _create(self) -> list[Command]:
+        """The next trial: one that the sampler proposes, or in the end a repeat."""
+        if self.ending is None and self._pool.fits(self._shares.demand()):
+            self._asking = True
+            return [AskConfig(len(self.trials))]
+        finalist = self.repeats.due() if self.ending is not None and self.ending.kind == "drain" else None
+        if finalist is None:
+            return []
+        self._asking = True
+        return [CreateRepeat(len(self.trials), finalist)]
+
     def _start_waiting(self) -> list[Command]:
         commands: list[Command] = []
         first = True
-        if len(self._waiting) == len(self._placed):
+        if len(self.books.waiting) == len(self.books.placed):
             return commands
-        for trial in self._waiting.values():
+        for trial in self.books.waiting.values():
             if self._pool.full:
                 break
-            if trial.number in self._placed:
+            if trial.number in self.books.placed:
                 continue
             demand = self._shares.demand(trial)
             if self._pool.take(trial.number, demand) is not None:
-                self._placed.add(trial.number)
+                self.books.placed.add(trial.number)
                 number = len(trial.attempts) + 1
                 commands.append(StartAttempt(trial.number, number, trial.checkpoint, trial.batch_split, demand))
             elif first:
@@ -362,10 +457,18 @@ class StudyMachine:
     def _finish(self, ending: Ending) -> list[Command]:
         commands: list[Command] = []
         if ending.kind == "halt":
-            for trial in list(self._waiting.values()):
-                self._move(trial, TrialState.STOPPED, ending.reason)
-                commands.append(TellSampler(trial.number, "stopped", trial.value(self.metric)))
-        self._placed.clear()
+            for trial in list(self.books.waiting.values()):
+                self.books.move(trial, TrialState.STOPPED, ending.reason)
+                commands += self.told(TellSampler(trial.number, "stopped", trial.value(self.metric)))
+        self.books.placed.clear()
+        if ending.cause in SEARCHED and self.repeats.chosen is None:
+            self.repeats.choose(self.ranked())
+            # Whatever ended the search, its finalists are trained to their ends.
+            self.ending = replace(ending, kind="drain")
+            again = self._create()
+            if again:
+                return [*commands, *again]
+            self.ending = ending
         self._over = True
         return [*commands, EndRun(ending.reason, complete=ending.kind != "interrupt")]
 

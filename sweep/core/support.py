@@ -53,6 +53,10 @@ def _where(path: Path, test: Callable[[StudySpec], bool]) -> Callable[[StudySpec
     return lambda spec: [path] if test(spec) else []
 
 
+def _several(spec: StudySpec) -> bool:
+    return isinstance(spec.metric, list) and len(spec.metric) > 1
+
+
 _NOT = "is not supported by this version."
 _TABLE: tuple[_Row, ...] = (
     _Row(
@@ -76,16 +80,28 @@ _TABLE: tuple[_Row, ...] = (
         f"pausing at rungs {_NOT} Use promote: false, which stops weak trials.",
     ),
     _Row(
-        _where(("budget", "gpu_hours"), lambda spec: spec.budget.gpu_hours is not None),
-        f"{_NOT} Use budget.trials or budget.time.",
+        _where(("budget", "gpu_hours"), lambda spec: bool(spec.budget.gpu_hours) and spec.resources.fuse > 1),
+        f"with resources.fuse it {_NOT} Trials share a share then; use budget.trials or budget.time.",
     ),
     _Row(
         _where(("budget", "cost"), lambda spec: spec.budget.cost is not None),
         f"{_NOT} Use budget.trials or budget.time.",
     ),
     _Row(
-        _where(("budget", "patience"), lambda spec: spec.budget.patience is not None),
-        f"{_NOT} Use metric.target, budget.trials or budget.time.",
+        _where(("budget", "patience"), lambda spec: bool(spec.budget.patience) and _several(spec)),
+        f"with several metrics it {_NOT} Use budget.trials or budget.time.",
+    ),
+    _Row(
+        _where(("budget", "min_improvement"), lambda spec: bool(spec.budget.min_improvement) and _several(spec)),
+        f"with several metrics it {_NOT} Use budget.trials or budget.time.",
+    ),
+    _Row(
+        _where(("search", "repeats"), lambda spec: bool(spec.search.repeats) and _several(spec)),
+        f"with several metrics it {_NOT} Launch the trials of the front again with other seeds.",
+    ),
+    _Row(
+        _where(("search", "repeats"), lambda spec: bool(spec.search.repeats) and spec.scheduler.type == "pbt"),
+        f"with scheduler.type pbt it {_NOT} A trial's config changes on its way there.",
     ),
     _Row(
         _where(("storage",), lambda spec: "://" in spec.storage),

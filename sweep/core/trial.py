@@ -7,6 +7,7 @@
        │  │        │  └───> FAILED     it raised, too often
        │  │        v
        │  └─> STOPPED, WAITING         the study ended before it ran; lost, interrupted or retried
+       ├───── FAILED                   a person has asked for a further attempt
        └───── PAUSED                   waits at a rung for a promotion
 """
 
@@ -51,6 +52,7 @@ _MOVES = {
     TrialState.WAITING: {TrialState.RUNNING, TrialState.STOPPED, TrialState.FAILED},
     TrialState.RUNNING: set(TrialState) - {TrialState.RUNNING},
     TrialState.PAUSED: {TrialState.WAITING, TrialState.STOPPED},
+    TrialState.FAILED: {TrialState.WAITING},
 }
 
 
@@ -96,6 +98,8 @@ class Trial:
         reason: why the trial is in its final state.
         batch_split: into how many parts its next attempt computes each batch.
         gpu: the share of a GPU that it needs, once that was found to be more than what trials get.
+        dismissal: the decision that ends it, once a person has asked for that.
+        repeat_of: the finalist that it trains once more, with another seed.
     """
 
     number: int
@@ -111,6 +115,8 @@ class Trial:
     losses: int = 0
     batch_split: int = 1
     gpu: float = 0.0
+    dismissal: Decision | None = None
+    repeat_of: int | None = None
 
     def move(self, state: TrialState, reason: str = "") -> None:
         """Change the state.
@@ -121,8 +127,7 @@ class Trial:
         if state not in _MOVES.get(self.state, set()):
             raise IllegalTransitionError(f"trial {self.number}: {self.state.name} -> {state.name}. {self.story()}")
         self.state = state
-        if state.final:
-            self.reason = reason
+        self.reason = reason if state.final else ""
 
     def story(self) -> str:
         """What happened to the trial, in a line."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 
 from sweep.core.capacity import grant
@@ -10,6 +11,9 @@ from sweep.core.protocols import Capacity, Decision, Director, GpuMemory, Placem
 from sweep.core.spec import Resources
 from sweep.executors.machine import this_machine
 from sweep.executors.messages import Message, failure
+
+IDLE_S = 0.5
+"""How often it is looked whether there is something to do again."""
 
 
 class InlineExecutor:
@@ -39,6 +43,9 @@ class InlineExecutor:
             placement = director.next_placement()
             if placement is not None:
                 self._attempt(director, placement)
+            elif not director.finished:
+                # The study is paused.
+                time.sleep(IDLE_S)
 
     def _attempt(self, director: Director, placement: Placement) -> None:
         device = "cuda" if placement.gpu else "cpu"

@@ -192,6 +192,10 @@ class SimulatedExecutor:
 
     def _place(self, director: Director) -> None:
         director.tick()
+        unwanted = director.unwanted()
+        for work in list(self._at_work.values()) if unwanted else []:
+            if (work.placement.trial, work.placement.attempt) in unwanted:
+                self._over(work)
         while (slot := self._place_for_one()) is not None:
             placement = director.next_placement()
             if placement is None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,9 +36,14 @@ _ENVIRONMENT = {
     # The command line handles Ctrl-C.
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    # Nothing is placed that fits nowhere; and while a study is paused before its first trial, the warning breaks down.
+    "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "1e9",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
 }
+
+IDLE_S = 0.1
+"""How long Tune's loop rests while it has no trial: a turn would take no time."""
 
 
 class TuneExecutor:
@@ -141,6 +147,11 @@ class _Bridge:
     @property
     def over(self) -> bool:
         return self._failure is not None or self.director.finished
+
+    @property
+    def idle(self) -> bool:
+        """Whether the study goes on and has nothing for Tune to do."""
+        return not self._placements and not self.over
 
     @contextmanager
     def guarded(self) -> Iterator[None]:
@@ -254,7 +265,12 @@ class _Ticker(tune.Callback):
 
     def __init__(self, bridge: _Bridge) -> None:
         self._bridge = bridge
+        self._idle = 0
 
     def on_step_begin(self, iteration: int, trials: list[TuneTrial], **info: Any) -> None:  # noqa: ARG002
         with self._bridge.guarded():
             self._bridge.director.tick()
+        self._idle = self._idle + 1 if self._bridge.idle else 0
+        if self._idle > 1:
+            # The study is paused, and Tune has nothing to wait for.
+            time.sleep(IDLE_S)

@@ -150,6 +150,7 @@ class WarmExecutor:
         """
         with quiet():
             while not director.finished:
+                self._end_unwanted(director)
                 self._place(director)
                 self._make_room()
                 self._listen(director)
@@ -254,6 +255,8 @@ class WarmExecutor:
     def _listen(self, director: Director) -> None:
         """Take in what has come, or wait a little for it; decisions go out when all of it is on the disk."""
         if not self._work:
+            # The study is paused.
+            time.sleep(0 if director.finished else TICK_S)
             return
         ready, others = ray.wait(list(self._work), num_returns=1, timeout=TICK_S, fetch_local=True)
         if ready and others:
@@ -317,6 +320,14 @@ class WarmExecutor:
         else:
             end = death(error, oom_killed=work.oom_kills is not None and work.oom_kills < (oom_kills() or 0))
             director.ended(work.placement, end.outcome or "lost", end.error, end.cause)
+
+    def _end_unwanted(self, director: Director) -> None:
+        """End attempts that are over for the study, in whatever step they are; others in their lanes are lost."""
+        unwanted = director.unwanted()
+        for work in list(self._work.values()) if unwanted else []:
+            if (work.placement.trial, work.placement.attempt) in unwanted:
+                del self._work[work.stream]
+                self._drop(work.host)
 
     def _end_stuck(self, director: Director) -> None:
         """Replace workers whose training function was told to end and doesn't."""

@@ -40,7 +40,9 @@ def is_current(path: Path, machine: StudyMachine) -> bool:
         return False
     written = Counter(trial.state for trial in study.get_trials(deepcopy=False))
     wanted = Counter(
-        STATES[ENDS[trial.state]] if trial.state in ENDS else TrialState.RUNNING for trial in machine.trials.values()
+        STATES[ENDS[trial.state]] if trial.state in ENDS else TrialState.RUNNING
+        for trial in machine.trials.values()
+        if trial.repeat_of is None
     )
     return written == wanted
 
@@ -48,7 +50,8 @@ def is_current(path: Path, machine: StudyMachine) -> bool:
 class OptunaJournal:
     """Writes what the sampler learns into `path`; a file that is there already is replaced.
 
-    Trials have the same numbers in Optuna as here; a trial's Optuna state is RUNNING until it ends.
+    Trials have the same numbers in Optuna as here, until there are repeats, which it isn't told of. A trial's Optuna
+    state is RUNNING until it ends.
     """
 
     def __init__(self, path: Path, spec: StudySpec) -> None:

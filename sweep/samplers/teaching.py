@@ -31,6 +31,9 @@ def teach(study: StudyMachine, learners: Sequence[Learner]) -> None:
     metric = study.metric
     for learner in learners:
         for trial in study.trials.values():
+            if trial.repeat_of is not None:
+                # No sampler has proposed it.
+                continue
             learner.add(trial.number, trial.config)
             for report in trial.reports:
                 value = report.metrics.get(metric.name, math.nan)

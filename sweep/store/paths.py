@@ -5,6 +5,7 @@
     STORAGE/STUDY/spec.yaml        the resolved file
                   events.jsonl     the truth: append, fsync, replay
                   lock             held by the driver that works on the study
+                  control.jsonl    what people ask of it while it runs: stop, pause, ...
                   optuna.log       Optuna's journal, rebuilt from the events when lost
                   trials/0017/     params.json, attempt-1.log, tensorboard/, checkpoints/epoch-3/
 """
@@ -81,6 +82,11 @@ class StudyPaths:
     def lock(self) -> Path:
         """Held, by the operating system, for as long as a driver works on the study."""
         return self.root / "lock"
+
+    @property
+    def control(self) -> Path:
+        """Requests of people, one JSON object a line."""
+        return self.root / "control.jsonl"
 
     @property
     def optuna_journal(self) -> Path:

@@ -24,6 +24,11 @@ from sweep.store import events
 from sweep.store.files import publish_folder
 from sweep.store.paths import StudyPaths, studies, study_paths
 
+
+class BusyError(StudyError):
+    """Another driver holds the study."""
+
+
 LOCK_WAIT_S = 2.0
 """A reader that asks whether a study is at work holds its lock for an instant; a driver waits that long for it."""
 
@@ -179,13 +184,14 @@ def held(paths: StudyPaths) -> Iterator[None]:
     """Hold the study for one driver; the operating system lets go when the process dies.
 
     Raises:
-        StudyError: another driver holds it.
+        BusyError: another driver holds it.
+        StudyError: its folder can't be written.
     """
     lock = FileLock(paths.lock, timeout=LOCK_WAIT_S)
     try:
         lock.acquire()
     except Timeout as error:
-        raise StudyError(f"study {paths.root.name!r} is at work in another process. Watch it: sweep status.") from error
+        raise BusyError(f"study {paths.root.name!r} is at work in another process. Watch it: sweep status.") from error
     except OSError as error:
         raise StudyError(f"{paths.root}: can't be written ({error.strerror}).") from error
     try:

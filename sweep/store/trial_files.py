@@ -67,8 +67,10 @@ class TrialFiles:
         self._spec = spec
         self._metric = spec.objective
         self._kept: list[Trial] = []
-        # What the file says, and at least those that it promotes.
-        self._most = max(spec.checkpoint.keep_best_in_study, spec.promote.top_k if spec.promote else 1)
+        # What the file says, and at least those that it promotes, or that repeats can make the best.
+        promoted = spec.promote.top_k if spec.promote else 1
+        finalists = spec.search.finalists if spec.search.repeats else 1
+        self._most = max(spec.checkpoint.keep_best_in_study, promoted, finalists)
 
     def folder(self, trial: int) -> str:
         """See `Files`."""
@@ -121,7 +123,8 @@ class TrialFiles:
         checkpoints.remove_unfinished(self._paths.trial(trial.number).checkpoints)
         if trial.state is TrialState.FAILED:
             return
-        if trial.value(self._metric) is None:
+        if trial.value(self._metric) is None or trial.repeat_of is not None:
+            # A repeat tells what its finalist is worth; the model that is promoted is the finalist's.
             self._remove_except(trial, set())
             return
         candidates = [*self._kept, trial] if trial not in self._kept else self._kept

@@ -54,6 +54,7 @@ class Columns:
             "attempts": lambda trial: len(trial.attempts),
             "seconds": lambda trial: trial.duration_s,
             "bracket": lambda trial: trial.bracket,
+            "repeat_of": lambda trial: trial.repeat_of,
             "reason": lambda trial: trial.reason,
         }
         metrics = {name: self._metric_reader(name) for name in self.metrics}

@@ -121,10 +121,10 @@ def header(tally: Tally, plan: Plan, canvas: Canvas, now: float) -> list[Text]:
     """What the study is, how far it has come and how good it is."""
     dot = (f"  {canvas.glyphs.dot}  ", "dim")
     first: list[Cell] = [(tally.spec.name, "bold"), dot, _state(tally), dot, (duration(tally.elapsed_s(now)), "")]
-    left = tally.time_left(plan, now)
+    left = tally.time_left(now)
     if left is not None:
         first += [dot, (f"{'about' if left.guessed else 'at most'} {duration(left.seconds)} left", "")]
-    lines = [canvas.line(*first), _best(tally, canvas), canvas.line((_budget(tally, plan, now), ""))]
+    lines = [canvas.line(*first), _best(tally, canvas), canvas.line((_budget(tally, now), ""))]
     reason = tally.ended.reason if tally.ended else tally.ending.reason if tally.ending else None
     if reason is not None:
         lines.append(canvas.line((reason, "dim")))
@@ -141,6 +141,8 @@ def header(tally: Tally, plan: Plan, canvas: Canvas, now: float) -> list[Text]:
 def _state(tally: Tally) -> Cell:
     if tally.ended is not None:
         return ("complete", "green") if tally.ended.complete else ("interrupted", "yellow")
+    if tally.paused:
+        return ("paused", "yellow")
     if tally.ending is None:
         return ("running", "")
     return ("running to the end", "") if tally.ending.kind == "drain" else ("stopping", "yellow")
@@ -158,18 +160,20 @@ def _best(tally: Tally, canvas: Canvas) -> Text:
     )
 
 
-def _budget(tally: Tally, plan: Plan, now: float) -> str:
+def _budget(tally: Tally, now: float) -> str:
     trials = (
-        counted(tally.created, "trial")
-        if plan.trials is None
-        else f"{tally.created} of {counted(plan.trials, 'trial')}"
+        counted(tally.proposed, "trial")
+        if tally.trial_limit is None
+        else f"{tally.proposed} of {counted(tally.trial_limit, 'trial')}"
     )
+    repeats = tally.created - tally.proposed
+    trials += f" and {counted(repeats, 'repeat')}" if repeats else ""
     counts = {state.value: count for state, count in tally.counts.items()}
     counts["waiting"] -= tally.starting
     states = ", ".join(f"{count} {word}" for word, count in {"starting": tally.starting, **counts}.items() if count)
     text = trials + (f": {states}" if states else "")
-    if plan.time_s is not None:
-        text += f"; {duration(tally.elapsed_s(now))} of {duration(plan.time_s)}"
+    if tally.time_limit_s is not None:
+        text += f"; {duration(tally.elapsed_s(now))} of {duration(tally.time_limit_s)}"
     return text
 
 

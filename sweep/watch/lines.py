@@ -125,6 +125,8 @@ def _started(study: StudyMachine, event: ev.AttemptStarted) -> str:
     if event.attempt > 1:
         return f"trial {trial.number} started again, attempt {event.attempt}{place}"
     same = constants(study.spec)
+    if trial.repeat_of is not None:
+        return f"trial {trial.number} started{place}: a repeat of trial {trial.repeat_of} with another seed"
     config = ", ".join(f"{name}={shown(value)}" for name, value in trial.config.items() if name not in same)
     return f"trial {trial.number} started{place}" + (f": {config}" if config else "")
 
@@ -136,6 +138,8 @@ def _told_of_study(study: StudyMachine, event: ev.AnyEvent) -> list[str]:
             return [f"gpu: auto: a trial gets {event.gpu:g} GPU from now on, {at_once}: {event.reason}"]
         case ev.StopRequested():
             return [f"stopping: {event.reason}"]
+        case ev.Controlled():
+            return [f"{event.request.verb}{'' if event.accepted else ' refused'}: {event.answer}"]
         case ev.RunEnded():
             return [_run_ended(study, event)]
         case ev.Promoted():

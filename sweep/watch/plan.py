@@ -27,13 +27,15 @@ def plan_view(spec: StudySpec, plan: Plan, notes: tuple[str, ...] = ()) -> View:
         "study": spec.name,
         "trials": plan.trials,
         "time_s": plan.time_s,
+        "gpu_hours": plan.gpu_hours,
+        "repeats": plan.repeats,
         "at_once": plan.slots,
         "gpu": plan.gpu,
         "time_attr": spec.scheduler.time_attr,
         "rungs": [{"t": rung.t, "expected_trials": rung.expected_trials} for rung in plan.rungs],
         "expected_steps": plan.expected_t,
         "at_most_steps": plan.longest_t,
-        "at_most_gpu_hours_per_second_of_step": plan.gpu_hours(1.0),
+        "at_most_gpu_hours_per_second_of_step": plan.most_gpu_hours(1.0),
         "notes": list(notes),
     }
     return View(data, lambda glyphs, _: _draw(spec, plan, notes, glyphs))
@@ -68,18 +70,25 @@ def _facts(spec: StudySpec, plan: Plan) -> list[tuple[str, Cell]]:
     unit = spec.scheduler.time_attr
     ends = [counted(plan.trials, "trial")] if plan.trials else []
     ends += [format_duration(plan.time_s) or f"{plan.time_s:g}s"] if plan.time_s else []
+    ends += [f"{plan.gpu_hours:g} GPU-hours"] if plan.gpu_hours else []
+    budget = spec.budget
+    ends += [f"{counted(budget.patience, 'trial')} in a row without a better one"] if budget.patience else []
+    ends += [f"less than {budget.min_improvement:g} to be gained"] if budget.min_improvement else []
     rows: list[tuple[str, Cell]] = [
         ("study", (spec.name, "bold")),
         ("metric", f"{spec.objective.name}, {spec.objective.goal}"),
         ("budget", " or ".join(ends) or "until stopped"),
         ("at once", f"{plan.slots} on this machine"),
     ]
+    if plan.repeats:
+        each = f"{spec.search.repeats} more seeds each, {plan.repeats * spec.scheduler.max_t} {unit}s"
+        rows.append(("repeats", f"{counted(plan.repeats // spec.search.repeats, 'finalist')}, {each}"))
     if plan.expected_t is not None and plan.longest_t is not None:
         saved = 1 - plan.expected_t / plan.longest_t
         rows.append(
             (f"{unit}s", f"about {plan.expected_t:.0f}, at most {plan.longest_t} ({saved:.0%} saved by stopping early)")
         )
-        hours = plan.gpu_hours(1.0)
+        hours = plan.most_gpu_hours(1.0)
         if hours:
             rows.append(("GPU-hours", f"at most {hours:.3g} for each second that one {unit} of one trial takes"))
     return rows

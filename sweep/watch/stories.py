@@ -10,6 +10,7 @@ from sweep.core.trial import Attempt, Report, Trial
 from sweep.errors import InputError
 from sweep.store import checkpoints
 from sweep.store.paths import StudyPaths
+from sweep.watch.outlooks import repeats, repeats_rows
 from sweep.watch.text import Glyphs, counted, duration, last_line, number, plain, shown
 from sweep.watch.view import Cell, Hanging, View, facts, note, stacked, table, whole_columns
 from sweep.watch.words import outcome_word, trial_state
@@ -47,6 +48,7 @@ def best(study: StudyMachine, paths: StudyPaths, *, live: bool = False) -> View:
         "metrics": report.metrics,
         **best_checkpoint(study, paths, trial),
         "curve": curve(study, trial),
+        "repeats": repeats(study),
     }
     filled: dict[str, Any] = plain(found)
     return View(filled, lambda glyphs, _: _draw_best(study, filled, trial, glyphs))
@@ -78,6 +80,7 @@ def _draw_best(study: StudyMachine, data: dict[str, Any], trial: Trial, glyphs: 
         ("trial", f"{data['trial']} ({data['state']}), at {time_attr} {data['t']}"),
         ("curve", _spark(study, trial, glyphs)),
         ("checkpoint", data["checkpoint"] or "none on the disk"),
+        *(repeats_rows(data["repeats"]) if data["repeats"] else []),
     ]
     return stacked([facts(rows, glyphs), config_table(data["config"], glyphs)])
 
@@ -115,6 +118,7 @@ def trial_story(study: StudyMachine, paths: StudyPaths, trial_number: int, *, li
         "value": trial.value(study.metric),
         "config": trial.config,
         "bracket": trial.bracket,
+        "repeat_of": trial.repeat_of,
         "attempts": [_attempt(each, paths, trial, live=live) for each in trial.attempts],
         "decisions": [
             each.model_dump(exclude={"type", "trial"}) for each in study.decisions if each.trial == trial.number
@@ -143,6 +147,7 @@ def _draw_story(study: StudyMachine, data: dict[str, Any], trial: Trial, glyphs:
     rows: list[tuple[str, Cell]] = [
         ("trial", (f"{data['trial']} of {data['study']}", "bold")),
         ("state", f"{data['state']}{': ' if data['reason'] else ''}{data['reason']}"),
+        ("repeats", "" if data["repeat_of"] is None else f"trial {data['repeat_of']}, with another seed"),
         (study.metric.name, number(data["value"])),
         ("curve", _spark(study, trial, glyphs)),
         ("checkpoint", data["checkpoint"] or ""),

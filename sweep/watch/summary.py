@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sweep.core.study import StudyMachine
 from sweep.core.trial import TrialState
 from sweep.store.paths import StudyPaths
+from sweep.watch.outlooks import outlook, outlook_text, repeats, repeats_rows
 from sweep.watch.stories import best_checkpoint, config_table
 from sweep.watch.text import Glyphs, duration, number, plain
 from sweep.watch.view import Cell, View, commands, facts, note, stacked
@@ -38,6 +39,8 @@ def summary(study: StudyMachine, paths: StudyPaths) -> View:
             **best_checkpoint(study, paths, trial),
         },
         "spent": spent(study),
+        "repeats": repeats(study),
+        "outlook": outlook(study),
         "promotions": [each.model_dump(exclude={"time", "type"}) for each in study.promotions],
         "next": next_commands(study, paths),
     })  # fmt: skip
@@ -113,6 +116,10 @@ def _facts(study: StudyMachine, data: dict[str, Any]) -> list[tuple[str, Cell]]:
     if took["ratio"] is not None:
         share = f"{took['steps']} of the {took['full']} {took['unit']}s that full runs would take ({took['ratio']:.0%})"
         rows.append(("spent", share))
+    if data["repeats"]:
+        rows += repeats_rows(data["repeats"])
+    if data["outlook"]:
+        rows.append(("outlook", outlook_text(data["metric"], data["outlook"])))
     if top is not None:
         rows.append(("checkpoint", top["checkpoint"] or "none on the disk"))
     for each in data["promotions"]:

@@ -37,7 +37,8 @@ def study_row(study: StudyMachine, paths: StudyPaths, *, live: bool = False) -> 
         "trials": len(study.trials),
         "ended": sum(count for state, count in counts.items() if state.final),
         "failed": counts[TrialState.FAILED],
-        "budget_trials": study.spec.budget.trials,
+        "repeats": len(study.trials) - study.books.proposed,
+        "budget_trials": study.limits.trials,
         "metric": study.metric.name,
         "best": top.value(study.metric) if top else None,
         "best_trial": top.number if top else None,
@@ -51,7 +52,7 @@ def study_row(study: StudyMachine, paths: StudyPaths, *, live: bool = False) -> 
 def damaged_row(paths: StudyPaths, reason: str) -> dict[str, Any]:
     """A study that can't be read, in a line with the keys of `study_row`, and why."""
     known = {"name": paths.root.name, "state": "damaged", "path": str(paths.root), "reason": reason}
-    unknown = ("trials", "ended", "failed", "budget_trials", "metric", "best", "best_trial", "elapsed_s")
+    unknown = ("trials", "repeats", "ended", "failed", "budget_trials", "metric", "best", "best_trial", "elapsed_s")
     return {**known, **dict.fromkeys(unknown)}
 
 
@@ -74,7 +75,18 @@ def _study_cells(row: Mapping[str, Any]) -> list[Cell]:
     value = "-" if row["best"] is None else f"{row['metric']} {number(row['best'])} (trial {row['best_trial']})"
     failed = (str(row["failed"]), "red") if row["failed"] else "0"
     state = (row["state"], STUDY_STYLES[row["state"]])
-    return [(row["name"], "bold"), state, f"{row['trials']}{total}", failed, value, duration(row["elapsed_s"])]
+    return [
+        (row["name"], "bold"),
+        state,
+        f"{row['trials'] - row['repeats']}{total}{_repeats(row)}",
+        failed,
+        value,
+        duration(row["elapsed_s"]),
+    ]
+
+
+def _repeats(row: Mapping[str, Any]) -> str:
+    return f" + {row['repeats']}" if row["repeats"] else ""
 
 
 # status
@@ -117,19 +129,18 @@ def _best(study: StudyMachine) -> dict[str, Any] | None:
     return {"trial": trial.number, "metric": name, "value": report.metrics[name], "t": report.t}
 
 
-def budget(study: StudyMachine) -> dict[str, dict[str, float | None]]:
-    """What the file allows, what is used and what is left; only limits that it names."""
-    limits, share = study.spec.budget, study.spec.resources.gpu
-    seconds = sum(trial.duration_s for trial in study.trials.values())
+def budget(study: StudyMachine) -> dict[str, dict[str, float]]:
+    """What the file allows, and a person has added; what is used and what is left. Only limits that there are."""
+    limits, named = study.limits, study.spec.budget
     used = {
-        "trials": (limits.trials, len(study.trials)),
+        "trials": (limits.trials, study.books.proposed),
         "time_s": (limits.time_s, study.elapsed_s),
-        # A share that is measured isn't known here.
-        "gpu_hours": (limits.gpu_hours, seconds * share / 3600 if isinstance(share, int | float) else None),
-        "failures": (limits.failures, study.counts()[TrialState.FAILED]),
+        "gpu_hours": (limits.gpu_hours, limits.gpu_s / 3600),
+        "failures": (named.failures, study.counts()[TrialState.FAILED]),
+        "patience": (named.patience, study.progress.fruitless),
     }
     return {
-        name: {"limit": limit, "used": spent, "left": None if spent is None else max(0, limit - spent)}
+        name: {"limit": limit, "used": spent, "left": max(0, limit - spent)}
         for name, (limit, spent) in used.items()
         if limit is not None
     }
@@ -168,7 +179,7 @@ def _log(study: StudyMachine, paths: StudyPaths, trial_number: int) -> str:
 
 
 def _draw_status(data: dict[str, Any], study: StudyMachine, glyphs: Glyphs) -> RenderableType:
-    counts = counts_text(data["trials"], live=data["state"] == "running")
+    counts = counts_text(data["trials"], live=data["state"] in ("running", "paused"))
     top = data["best"]
     time_attr = study.spec.scheduler.time_attr
     rows: list[tuple[str, Cell]] = [
@@ -192,13 +203,8 @@ def _draw_status(data: dict[str, Any], study: StudyMachine, glyphs: Glyphs) -> R
     return stacked(parts)
 
 
-def _budget_text(name: str, each: Mapping[str, float | None]) -> str:
-    if each["used"] is None or each["left"] is None:
-        return f"{number(each['limit'])}; what is used isn't known"
-
-    def text(value: float | None) -> str:
-        if value is None:
-            return "-"
+def _budget_text(name: str, each: Mapping[str, float]) -> str:
+    def text(value: float) -> str:
         return duration(value) if name == "time_s" else f"{value:g}" if name != "gpu_hours" else number(value)
 
     return f"{text(each['used'])} of {text(each['limit'])}, {text(each['left'])} left"

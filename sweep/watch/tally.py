@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sweep.core import events as ev
-from sweep.core.plan import Plan, make, survival
+from sweep.core.plan import make, survival
 from sweep.core.spec import StudySpec
 from sweep.core.study import Ending, StudyMachine
 from sweep.core.trial import Trial, TrialState
@@ -85,7 +85,8 @@ class TimeLeft:
 class Tally:
     """The study as its watchers see it.
 
-    Its numbers are copies, so that one thread can draw them while another takes in events (under the caller's lock).
+    Limits are those of the study, which a person may have extended. Its numbers are copies, so that one thread can draw
+    them while another takes in events (under the caller's lock).
 
     Args:
         spec: of the study.
@@ -105,6 +106,9 @@ class Tally:
         self.dashboard: str | None = None
         self.ending: Ending | None = None
         self.ended: ev.RunEnded | None = None
+        self.paused = False
+        self.trial_limit, self.time_limit_s = spec.budget.trials, spec.budget.time_s
+        self.proposed = 0
         self._states: dict[int, TrialState] = {}
         self._reached: dict[int, int] = {}
         self._elapsed_s = self._time = self._run_time = 0.0
@@ -131,17 +135,17 @@ class Tally:
         """Seconds that drivers have worked on the study."""
         return self._elapsed_s if self.ended else self._elapsed_s + max(0.0, now - self._time)
 
-    def time_left(self, plan: Plan, now: float) -> TimeLeft | None:
+    def time_left(self, now: float) -> TimeLeft | None:
         """When the study will end, where that can be said at all."""
-        pace = self._by_the_last(now) if self.ending else self._at_this_pace(plan, now)
-        found = [left for left in (pace, self._by_budget(plan, now)) if left is not None]
+        pace = self._by_the_last(now) if self.ending else self._at_this_pace(now)
+        found = [left for left in (pace, self._by_budget(now)) if left is not None]
         return None if self.ended else min(found, key=lambda left: left.seconds, default=None)
 
-    def _at_this_pace(self, plan: Plan, now: float) -> TimeLeft | None:
+    def _at_this_pace(self, now: float) -> TimeLeft | None:
         ended = self.final - self._ended_before
-        if plan.trials is None or ended < max(ENOUGH_ENDED, 2 * self.slots):
+        if self.trial_limit is None or ended < max(ENOUGH_ENDED, 2 * self.slots):
             return None
-        return TimeLeft((now - self._run_time) / ended * (plan.trials - self.final), guessed=True)
+        return TimeLeft((now - self._run_time) / ended * (self.trial_limit - self.final), guessed=True)
 
     def _by_the_last(self, now: float) -> TimeLeft | None:
         """When no trial is to come: what the slowest needs to max_t; less, if it is stopped before."""
@@ -152,18 +156,20 @@ class Tally:
         steps = [(now - row.started) / (row.t - row.first_t) * (max_t - row.t) for row in rows]
         return TimeLeft(max(steps), guessed=False)
 
-    def _by_budget(self, plan: Plan, now: float) -> TimeLeft | None:
-        if plan.time_s is None:
+    def _by_budget(self, now: float) -> TimeLeft | None:
+        if self.time_limit_s is None or self.paused:
             return None
-        return TimeLeft(max(0.0, plan.time_s - self.elapsed_s(now)), guessed=False)
+        return TimeLeft(max(0.0, self.time_limit_s - self.elapsed_s(now)), guessed=False)
 
     # Events
 
     def take(self, study: StudyMachine, event: ev.AnyEvent) -> None:
         """Take in an event; `study` is the state after it."""
         self._time, self._elapsed_s = event.time, study.elapsed_s
-        self.ending, self.ended = study.ending, study.ended
-        if self._fresh or isinstance(event, ev.RunStarted | ev.RunEnded):
+        self.ending, self.ended, self.paused = study.ending, study.ended, study.paused
+        self.trial_limit, self.time_limit_s = study.limits.trials, study.limits.time_s
+        self.proposed = study.books.proposed
+        if self._fresh or isinstance(event, ev.RunStarted | ev.RunEnded | ev.Controlled):
             self._recount(study)
         if isinstance(event, ev.RunStarted):
             self._run_time, self._ended_before = event.time, self.final

@@ -79,11 +79,11 @@ def _chosen(study: StudyMachine, known: Columns, sort: str | None, filters: Sequ
 def _all_names(known: Columns) -> list[str]:
     params = [known.unambiguous(name, "param") for name in known.params]
     metrics = [known.unambiguous(name, "metric") for name in known.metrics]
-    return ["trial", "state", "t", *metrics, *params, "attempts", "seconds", "bracket", "reason"]
+    return ["trial", "state", "t", *metrics, *params, "attempts", "seconds", "bracket", "repeat_of", "reason"]
 
 
 def _record(study: StudyMachine, known: Columns, trial: Trial) -> dict[str, Any]:
-    names = ("trial", "state", "t", "value", "attempts", "seconds", "bracket", "reason")
+    names = ("trial", "state", "t", "value", "attempts", "seconds", "bracket", "repeat_of", "reason")
     report = trial.best(study.metric)
     return {
         **{name: known.reader(name)(trial) for name in names},
@@ -103,9 +103,10 @@ def _draw_fitting(
     same = constants(study.spec)
     objective = known.unambiguous(study.metric.name, "metric")
     params = [known.unambiguous(name, "param") for name in known.params if name not in same]
-    names = ["trial", "state", "t", objective, *params, "seconds"]
+    repeats = ["repeat_of"] if any(trial.repeat_of is not None for trial in trials) else []
+    names = ["trial", "state", *repeats, "t", objective, *params, "seconds"]
     heads, rows = _drawn(study, known, trials, names)
-    first = [names.index(name) for name in ("trial", "state", objective, "t", "seconds")]
+    first = [names.index(name) for name in ("trial", "state", *repeats, objective, "t", "seconds")]
     kept = whole_columns(heads, rows, glyphs, width, first)
     drawn = table([heads[i] for i in kept], [[row[i] for i in kept] for row in rows], glyphs)
     left_out = len(names) - len(kept)

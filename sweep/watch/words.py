@@ -11,19 +11,19 @@ from typing import Literal
 from sweep.core.study import StudyMachine
 from sweep.core.trial import Attempt, Trial, TrialState
 
-StudyWord = Literal["running", "complete", "interrupted"]
+StudyWord = Literal["running", "paused", "complete", "interrupted"]
 
-STUDY_STYLES = {"running": "cyan", "complete": "green", "interrupted": "yellow"}
+STUDY_STYLES = {"running": "cyan", "paused": "yellow", "complete": "green", "interrupted": "yellow"}
 
 
 def state_word(study: StudyMachine, *, live: bool) -> StudyWord:
     """How a study stands.
 
-    running: a driver is at work; complete: nothing is left to do; interrupted: its driver was stopped or died, or never
-    began, and `sweep resume` goes on.
+    running: a driver is at work; paused: it is, and starts nothing until `sweep resume`; complete: nothing is left to
+    do; interrupted: its driver was stopped or died, or never began, and `sweep resume` goes on.
     """
     if live:
-        return "running"
+        return "paused" if study.paused else "running"
     return "complete" if study.ended is not None and study.ended.complete else "interrupted"
 
 

@@ -23,6 +23,7 @@ WITHOUT_TRAINING = {
     "test_no_more_run_at_once_than_there_are_slots",
     "test_study_that_ends_early_leaves_the_rest_unstarted",
     "test_defect_of_the_driver_is_raised_not_swallowed",
+    "test_attempt_that_the_study_has_done_with_ends_and_the_next_one_runs",
 }
 """What holds for simulated attempts too: the rest is about what training functions do to their process."""
 
@@ -42,6 +43,7 @@ class ScriptedDirector:
         self.most_at_work = 0
         self.over = 0
         self.checkpoints = {}
+        self.end_at, self.to_end = None, set()
         self.retry = {}
 
     @property
@@ -70,12 +72,19 @@ class ScriptedDirector:
         self.calls.append(("reported", key(placement), metrics["epoch"], metrics["loss"]))
         if checkpoint:
             self.checkpoints[placement.trial] = checkpoint
+        if self.end_at == (placement.trial, metrics["epoch"]):
+            self.to_end.add(key(placement))
+            del self.at_work[key(placement)]
+            self.over += 1
+        if key(placement) not in self.at_work:
+            return Decision("pause", "the study has ended this attempt")
         return Decision(self.decide(placement, metrics), "because")
 
     def ended(self, placement, outcome, error=None, cause=None):
         self.calls.append(("ended", key(placement), outcome))
         self.errors = error
-        del self.at_work[key(placement)]
+        if self.at_work.pop(key(placement), None) is None:
+            return
         self.over += 1
         if outcome in self.retry:
             again = self.retry.pop(outcome)
@@ -83,6 +92,10 @@ class ScriptedDirector:
 
     def tick(self):
         pass
+
+    def unwanted(self):
+        told, self.to_end = self.to_end, set()
+        return told
 
     def of(self, trial):
         return [call for call in self.calls if call[1][0] == trial]
@@ -173,6 +186,15 @@ def test_decision_ends_the_attempt_at_that_very_report(make, placement, action, 
     executor.run(director)
     assert [call[0] for call in director.calls] == ["started", "reported", "reported", "ended"]
     assert director.calls[-1] == ("ended", (0, 1), outcome)
+
+
+def test_attempt_that_the_study_has_done_with_ends_and_the_next_one_runs(make, placement):
+    executor, _ = make(Resources(cpu=1, max_concurrent=1))
+    director = ScriptedDirector([placement(0, n=50), placement(1)])
+    director.end_at = (0, 2)
+    executor.run(director)
+    assert [call[2] for call in director.of(0) if call[0] == "reported"] == [1, 2]
+    assert director.of(1)[-1] == ("ended", (1, 1), "returned")
 
 
 @pytest.mark.slow

@@ -25,7 +25,7 @@ def spec(**changes):
 def test_upper_bound_is_everyone_to_the_end():
     made = plan.make(spec(), slots=4)
     assert made.longest_t == 27 * 9
-    assert made.gpu_hours(60) == 27 * 9 * 60 * 0.25 / 3600
+    assert made.most_gpu_hours(60) == 27 * 9 * 60 * 0.25 / 3600
     assert made.slots == 4
 
 
@@ -74,5 +74,5 @@ def test_a_rungs_best_is_of_the_first_report_at_or_past_it_and_before_the_next()
 def test_study_that_only_time_ends_has_no_bound_in_epochs():
     made = plan.make(spec(budget=Budget(time=60)), slots=1)
     assert made.longest_t is None
-    assert made.gpu_hours(60) is None
+    assert made.most_gpu_hours(60) is None
     assert made.time_s == 60

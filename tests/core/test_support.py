@@ -47,9 +47,8 @@ def test_what_is_supported_is_not_mentioned():
         ("search: {algorithm: grid}\n", "search.algorithm: grid is not supported"),
         ("scheduler: {type: pbt}\n", "scheduler.type: pbt is not supported by this version. Use asha or none."),
         ("scheduler: {promote: true}\n", "scheduler.promote: pausing at rungs is not supported"),
-        ("budget: {gpu_hours: 3}\n", "budget.gpu_hours: is not supported"),
+        ("budget: {gpu_hours: 3}\nresources: {fuse: 4}\n", "budget.gpu_hours: with resources.fuse it is not supported"),
         ("budget: {cost: 3}\n", "budget.cost: is not supported"),
-        ("budget: {patience: 3}\n", "budget.patience: is not supported"),
         ("storage: s3://bucket/x\n", "vit.yaml:5:10: storage: a bucket is not supported by this version."),
         ("promote: {model: m, registry: gs://b}\n", "promote.registry: a bucket is not supported"),
         ("environment: {image: x}\n", "environment.image: is not supported"),
@@ -67,6 +66,17 @@ def test_scripts_and_several_metrics():
     metrics = "[{name: a, goal: minimize}, {name: b, goal: minimize}]"
     (found,) = unsupported(load(MINIMAL.replace("{name: val_loss, goal: minimize}", metrics), source="vit.yaml"))
     assert found.startswith("vit.yaml:2:9: metric: a list of several metrics is not supported")
+
+
+def test_what_several_metrics_or_changing_configs_have_no_meaning_for():
+    metrics = "[{name: a, goal: minimize}, {name: b, goal: minimize}]"
+    text = MINIMAL.replace("{name: val_loss, goal: minimize}", metrics)
+    budget = "budget: {patience: 3, min_improvement: 0.1}\nsearch: {repeats: 2}\n"
+    lines = " ".join(unsupported(load(text + budget, source="vit.yaml")))
+    for key in ("budget.patience", "budget.min_improvement", "search.repeats"):
+        assert f"{key}: with several metrics it is not supported" in lines
+    lines = " ".join(_lines("search: {repeats: 2}\nscheduler: {type: pbt}\n"))
+    assert "search.repeats: with scheduler.type pbt it is not supported" in lines
 
 
 def test_an_override_is_named():

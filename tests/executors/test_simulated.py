@@ -142,6 +142,9 @@ def test_study_that_waits_for_nothing_is_told_of():
         def tick(self):
             pass
 
+        def unwanted(self):
+            return ()
+
     from sweep.executors.simulated import SimulatedExecutor
 
     with pytest.raises(RuntimeError, match="nothing to run"):

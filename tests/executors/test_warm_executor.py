@@ -222,6 +222,9 @@ class Script:
     def tick(self):
         pass
 
+    def unwanted(self):
+        return ()
+
 
 @pytest.fixture
 def executor(ray_cluster):
@@ -340,6 +343,28 @@ def test_training_function_that_does_not_end_is_ended(executor, placement, monke
     script = Script([placement(0, function="hang"), placement(1)], lambda _: "stop")
     executor().run(script)
     assert script.outcomes == ["stopped", "stopped"]
+    assert time.monotonic() - began < 300, "the hung function would sleep for 1000 s"
+
+
+def test_attempt_that_the_study_has_done_with_is_ended_in_the_middle_of_a_step(executor, placement):
+    began = time.monotonic()
+
+    class Impatient(Script):
+        over = False
+
+        def reported(self, placement, metrics, checkpoint):
+            self.over = placement.trial == 0
+            return super().reported(placement, metrics, checkpoint)
+
+        def unwanted(self):
+            if not self.over:
+                return ()
+            self.over = self.busy = False
+            return {(0, 1)}
+
+    script = Impatient([placement(0, function="hang"), placement(1)], lambda _: "advance")
+    executor().run(script)
+    assert script.outcomes == ["returned"], "only the second one ends by itself"
     assert time.monotonic() - began < 300, "the hung function would sleep for 1000 s"
 
 

@@ -105,7 +105,9 @@ class Play:
         if self._to_start:
             trial, attempt = self._to_start.pop(0)
             self._running[trial] = attempt
-            start = ev.AttemptStarted(time=self.now, trial=trial, attempt=attempt, node="node-1", device="cpu")
+            start = ev.AttemptStarted(
+                time=self.now, trial=trial, attempt=attempt, node="node-1", device="cpu", gpu=0.25
+            )
             self.handle(start)
             return
         if not self._running:

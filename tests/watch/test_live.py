@@ -146,12 +146,12 @@ def test_frame_in_ascii_is_ascii(spec):
 
 def test_time_left_is_not_guessed_from_a_few_trials(spec):
     play = started(spec, 5)
-    assert tally_of(play).time_left(plan.make(spec, slots=3), play.now) is None
+    assert tally_of(play).time_left(play.now) is None
 
 
 def test_time_left_is_at_most_what_the_budget_leaves():
     play = started(new_spec(budget=Budget(time="10m")), 5)
-    left = tally_of(play).time_left(plan.make(play.machine.spec, slots=3), play.now + 60)
+    left = tally_of(play).time_left(play.now + 60)
     assert left is not None
     assert not left.guessed
     assert left.seconds == pytest.approx(600 - 5 * 1.5 - 60)
@@ -162,7 +162,7 @@ def test_time_left_is_guessed_from_enough_trials():
     play.begin()
     while tally_of(play).final < 10:
         play.step()
-    left = tally_of(play).time_left(plan.make(play.machine.spec, slots=3), play.now)
+    left = tally_of(play).time_left(play.now)
     assert left is not None
     assert left.guessed
     assert left.seconds == pytest.approx(play.machine.elapsed_s / 10 * 90)
@@ -173,12 +173,11 @@ def test_time_left_of_the_last_trials_is_bounded_by_the_slowest():
     play.begin()
     play.step()
     play.step()
-    made = plan.make(play.machine.spec, slots=2)
-    assert tally_of(play).time_left(made, play.now) is None
+    assert tally_of(play).time_left(play.now) is None
     for trial in (0, 1, 1, 1):
         play.now += 10
         play.report(trial)
-    left = tally_of(play).time_left(made, play.now)
+    left = tally_of(play).time_left(play.now)
     assert left is not None
     assert not left.guessed
     assert left.seconds == pytest.approx((40 + 1.5) * 8)

@@ -100,7 +100,8 @@ def test_status_knows_time_gpu_hours_and_the_dashboard(paths):
         play.step()
     data = status(play.machine, paths, live=True).data
     assert data["budget"]["time_s"]["left"] == 600 - play.machine.elapsed_s
-    seconds = sum(trial.duration_s for trial in play.machine.trials.values())
+    attempts = [attempt for trial in play.machine.trials.values() for attempt in trial.attempts]
+    seconds = sum((attempt.ended or play.now) - attempt.started for attempt in attempts)
     assert data["budget"]["gpu_hours"]["used"] == pytest.approx(seconds * 0.25 / 3600)
     assert data["dashboard"] == "http://127.0.0.1:8265"
     assert data["slots"] == 3

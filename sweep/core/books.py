@@ -1,0 +1,69 @@
+"""The trials of a study and where they stand, kept so that an event costs the same with ten thousand of them."""
+
+from __future__ import annotations
+
+from sweep.core.trial import IllegalTransitionError, Trial, TrialState
+
+
+class Books:
+    """Each trial, and beside its own state the lists that the study asks for all the time.
+
+    Attributes:
+        trials: by number, without gaps.
+        waiting: those without an attempt at work that are to have one, in order of arrival.
+        running: those with an attempt at work.
+        placed: numbers of waiting trials whose attempt is on its way.
+        failed: how many have failed.
+        ended_well: how many have ended otherwise.
+        proposed: how many the sampler proposed; the others are repeats.
+    """
+
+    def __init__(self) -> None:
+        self.trials: dict[int, Trial] = {}
+        self.waiting: dict[int, Trial] = {}
+        self.running: dict[int, Trial] = {}
+        self.placed: set[int] = set()
+        self.failed = self.ended_well = self.proposed = 0
+
+    def add(self, trial: Trial) -> None:
+        """A trial was created.
+
+        Raises:
+            IllegalTransitionError: its number isn't the next.
+        """
+        if trial.number != len(self.trials):
+            raise IllegalTransitionError(f"trial {trial.number} was created, but the next number is {len(self.trials)}")
+        self.trials[trial.number] = self.waiting[trial.number] = trial
+        self.proposed += trial.repeat_of is None
+
+    def get(self, number: int) -> Trial:
+        """The trial of this number.
+
+        Raises:
+            IllegalTransitionError: there is none.
+        """
+        if number not in self.trials:
+            raise IllegalTransitionError(f"no trial {number}; there are {len(self.trials)}")
+        return self.trials[number]
+
+    def move(self, trial: Trial, state: TrialState, reason: str = "") -> None:
+        """Change a trial's state."""
+        before = trial.state
+        trial.move(state, reason)
+        for where, book in ((TrialState.WAITING, self.waiting), (TrialState.RUNNING, self.running)):
+            book.pop(trial.number, None)
+            if state is where:
+                book[trial.number] = trial
+        self.failed += (state is TrialState.FAILED) - (before is TrialState.FAILED)
+        self.ended_well += state.final and state is not TrialState.FAILED
+
+    def counts(self) -> dict[TrialState, int]:
+        """How many trials are in each state."""
+        found = dict.fromkeys(TrialState, 0)
+        for trial in self.trials.values():
+            found[trial.state] += 1
+        return found
+
+    def unplaced(self) -> list[Trial]:
+        """Waiting trials whose attempt isn't on its way."""
+        return [trial for trial in self.waiting.values() if trial.number not in self.placed]
