@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 import sweep
-from sweep.cli import control, launching, models, reading
+from sweep.cli import control, converting, launching, models, reading
 from sweep.errors import SweepError
 
 DEBUG = "--debug"
@@ -30,6 +30,7 @@ launching.register(app)
 control.register(app)
 reading.register(app)
 models.register(app)
+converting.register(app)
 
 
 def _version(wanted: bool) -> None:

@@ -45,7 +45,7 @@ def flow_text(text: str) -> str:
 
 def flow_key(key: str) -> str:
     """A key; keys are always texts to us, so only punctuation needs quotes."""
-    return key if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]*", key) else '"' + "".join(map(_escaped, key)) + '"'
+    return key if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]*", key) else '"' + "".join(map(_escaped, key)) + '"'
 
 
 def _escaped(character: str) -> str:

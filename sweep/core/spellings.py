@@ -128,7 +128,7 @@ def _typed(words: list[str], fields: dict[str, Any]) -> Any:
         return fields.get("value")
     if "values" in known:
         return {key: known[key] for key in ("values", "ordered", "when") if key in known}
-    if not {"min", "max"} <= set(known) or any(word in ("normal", "beta", "q_normal") for word in words):
+    if not {"min", "max"} <= set(known) or any("normal" in word or "beta" in word for word in words):
         return None
     if any("log" in word for word in words):
         known["log"] = True

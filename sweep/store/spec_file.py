@@ -22,7 +22,7 @@ def read_spec(path: str | Path, overrides: Sequence[str] = ()) -> StudySpec:
         SpecError: the file's contents are wrong; every problem is named.
         InputError: there is no such file, or it can't be read.
     """
-    return load(_text(Path(path)), source=str(path), overrides=overrides)
+    return load(read_text(Path(path)), source=str(path), overrides=overrides)
 
 
 def read_specs(paths: Sequence[str | Path], overrides: Sequence[str] = ()) -> tuple[StudySpec, ...]:
@@ -45,7 +45,13 @@ def read_specs(paths: Sequence[str | Path], overrides: Sequence[str] = ()) -> tu
     return tuple(specs)
 
 
-def _text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """The characters of a file that someone named.
+
+    Raises:
+        SpecError: it is no UTF-8.
+        InputError: there is no such file, or it can't be read.
+    """
     try:
         data = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError) as error:
