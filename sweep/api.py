@@ -81,7 +81,7 @@ class Study:
             return None
         folder = self._paths.root / report.checkpoint if report.checkpoint else None
         kept = folder if folder is not None and folder.is_dir() else None
-        config = Space(machine.spec).for_training(trial.config)
+        config = Space(machine.spec).for_training(trial.config_in(report.attempt))
         return BestTrial(trial.number, config, report.metrics[machine.metric.name], report.t, kept)
 
     def trials(self) -> pd.DataFrame:

@@ -245,7 +245,9 @@ class Driver:
             # What can't be written isn't taken in either, or the state would be ahead of its log.
             line = encode(event)
             commands = self.study.handle(event)
-            decided = [self._decided(event.time, each) for each in commands if isinstance(each, core.Answer)]
+            decided = [
+                self._decided(event.time, each) for each in commands if isinstance(each, core.Answer | core.GoOn)
+            ]
             for each in decided:
                 self.study.handle(each)
             self._log.append(line, *map(encode, decided))
@@ -271,7 +273,7 @@ class Driver:
         self._untidy.clear()
 
     @staticmethod
-    def _decided(now: float, answer: core.Answer) -> ev.Decided:
+    def _decided(now: float, answer: core.Answer | core.GoOn) -> ev.Decided:
         decision = answer.decision
         return ev.Decided(
             time=now, trial=answer.trial, t=answer.t, action=decision.action, reason=decision.reason, rung=decision.rung
@@ -293,19 +295,46 @@ class Driver:
                 self._relearn()
             case core.StartAttempt():
                 self._placements.append(self._placement(command))
-            case core.ReportToSampler():
-                for learner in (self._sampler, *self._recorders):
-                    learner.report(command.trial, command.t, command.value)
-            case core.TellSampler():
-                for learner in (self._sampler, *self._recorders):
-                    learner.tell(command.trial, command.state, command.value)
+            case core.ReportToSampler() | core.PauseInSampler() | core.TellSampler():
+                self._teach(command)
+            case core.CopyCheckpoint():
+                return [self._copy(command)]
             case core.EndRun():
                 self._placements.clear()
                 self._finished = True
                 return [ev.RunEnded(time=self._clock(), reason=command.reason, complete=command.complete)]
-            case core.Answer():
+            case core.Answer() | core.GoOn():
                 pass
         return []
+
+    def _teach(self, command: core.ReportToSampler | core.PauseInSampler | core.TellSampler) -> None:
+        for learner in (self._sampler, *self._recorders):
+            match command:
+                case core.ReportToSampler():
+                    learner.report(command.trial, command.t, command.result)
+                case core.PauseInSampler():
+                    learner.pause(command.trial, paused=command.paused)
+                case core.TellSampler():
+                    learner.tell(command.trial, command.state, command.result)
+        if isinstance(command, core.TellSampler):
+            # Also one whose end no event names: the study's took it along.
+            self._untidy[command.trial] = self.study.trials[command.trial]
+
+    def _copy(self, command: core.CopyCheckpoint) -> ev.AnyEvent:
+        copy, trial = command.copy, self.study.trials[command.trial]
+        checkpoint = self._files.copy(copy.checkpoint, trial.number)
+        if checkpoint is not None:
+            self._files.created(trial.number, self._space.for_training(copy.config))
+        return ev.Exploited(
+            time=self._clock(),
+            trial=trial.number,
+            source=copy.source,
+            t=copy.t,
+            checkpoint=checkpoint,
+            before=trial.config,
+            after=dict(copy.config),
+            reason=command.reason,
+        )
 
     def _ask(self, trial: int) -> ev.AnyEvent:
         try:
@@ -357,6 +386,7 @@ class Driver:
             working_dir=str(self._working_dir),
             label=label(self.study.spec, trial.config),
             judged=self.study.judged(trial.number),
+            saved=self.study.saved(trial.number),
             batch_split=command.batch_split,
         )
 

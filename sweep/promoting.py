@@ -17,6 +17,7 @@ from sweep.core.trial import Report, Trial
 from sweep.errors import CheckpointError, InputError, StudyError
 from sweep.registry import Aliases, ModelFolder, environment_facts, if_better, meets_minimum
 from sweep.registry import promote as promote_source
+from sweep.registry.manifest import TakenUp
 from sweep.registry.promotion import Source
 from sweep.store import checkpoints
 from sweep.store.events import EventLog, encode
@@ -41,11 +42,14 @@ def registry_of(promote: Promote | None, base_dir: Path) -> Path:
 
 
 def candidates(stored: StoredStudy) -> list[Candidate]:
-    """Trials whose best checkpoint is on the disk, best first."""
+    """Trials whose best checkpoint within the bounds is on the disk, best first: of several objectives the front leads.
+
+    Within a front the first objective orders them.
+    """
     found = []
     for trial in stored.machine.ranked():
         candidate = _candidate(stored, trial)
-        if candidate is not None:
+        if candidate is not None and not stored.machine.metric.broken(candidate.report.metrics):
             found.append(candidate)
     return found
 
@@ -56,10 +60,11 @@ def _candidate(stored: StoredStudy, trial: Trial) -> Candidate | None:
     best: Candidate | None = None
     for report in trial.reports:
         folder = stored.paths.root / (report.checkpoint or "")
-        value = report.metrics.get(metric.name)
-        if not report.checkpoint or value is None or not _is_of(folder, metric.name, value):
+        if not report.checkpoint or metric.result(report.metrics) is None:
             continue
-        if best is None or metric.better(value, best.report.metrics[metric.name]):
+        if not _is_of(folder, metric.name, report.metrics[metric.name]):
+            continue
+        if best is None or metric.score(report.metrics) < metric.score(best.report.metrics):
             best = Candidate(trial, report, folder)
     return best
 
@@ -90,7 +95,8 @@ def promote_study(stored: StoredStudy, log: EventLog) -> list[str]:
         lines.append(
             _promote(stored, log, candidate, model=promote.model, alias=alias, if_better_only=promote.if_better)
         )
-    return lines or ["nothing was promoted: no trial has a checkpoint with a finite value."]
+    beyond = " within the bounds" if metric.bounds else ""
+    return lines or [f"nothing was promoted: no trial has a checkpoint with a finite value{beyond}."]
 
 
 def _promote(
@@ -148,13 +154,18 @@ def _source(stored: StoredStudy, candidate: Candidate) -> Source:
         goal=metric.goal,
         value=report.metrics[metric.name],
         metrics=report.metrics,
-        config=Space(spec).for_training(trial.config),
+        config=Space(spec).for_training(trial.config_in(report.attempt)),
         seed=derive(spec.search.seed, "trial", trial.number),
         spec_sha256=stored.created.spec_sha256,
         spec_yaml=resolved_yaml(spec),
         curve=[each.metrics for each in trial.reports],
         environment=environment_facts(base_dir / (spec.environment.working_dir or ".")),
         time_attr=spec.scheduler.time_attr,
+        taken_up=[
+            TakenUp(source=each.source, t=each.t, before=each.before, after=each.after)
+            for each in trial.lineage
+            if each.attempt <= report.attempt
+        ],
     )
 
 

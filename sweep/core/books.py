@@ -12,6 +12,7 @@ class Books:
         trials: by number, without gaps.
         waiting: those without an attempt at work that are to have one, in order of arrival.
         running: those with an attempt at work.
+        resting: those that are paused at a rung.
         placed: numbers of waiting trials whose attempt is on its way.
         failed: how many have failed.
         ended_well: how many have ended otherwise.
@@ -22,6 +23,7 @@ class Books:
         self.trials: dict[int, Trial] = {}
         self.waiting: dict[int, Trial] = {}
         self.running: dict[int, Trial] = {}
+        self.resting: dict[int, Trial] = {}
         self.placed: set[int] = set()
         self.failed = self.ended_well = self.proposed = 0
 
@@ -50,7 +52,11 @@ class Books:
         """Change a trial's state."""
         before = trial.state
         trial.move(state, reason)
-        for where, book in ((TrialState.WAITING, self.waiting), (TrialState.RUNNING, self.running)):
+        for where, book in (
+            (TrialState.WAITING, self.waiting),
+            (TrialState.RUNNING, self.running),
+            (TrialState.PAUSED, self.resting),
+        ):
             book.pop(trial.number, None)
             if state is where:
                 book[trial.number] = trial

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from sweep.core.objectives import Result
 from sweep.core.pool import Demand
 from sweep.core.protocols import Decision
+from sweep.core.schedulers.scheduler import Copy
 
 
 @dataclass(frozen=True)
@@ -58,12 +60,38 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class ReportToSampler:
-    """An intermediate value for the sampler."""
+class GoOn:
+    """Say why a paused trial goes on; its next attempt is started by a command of its own."""
 
     trial: int
     t: int
-    value: float
+    decision: Decision
+
+
+@dataclass(frozen=True)
+class CopyCheckpoint:
+    """Give a paused trial another's checkpoint, and say so: the answer is Exploited."""
+
+    trial: int
+    copy: Copy
+    reason: str
+
+
+@dataclass(frozen=True)
+class ReportToSampler:
+    """Intermediate values for the sampler."""
+
+    trial: int
+    t: int
+    result: Result
+
+
+@dataclass(frozen=True)
+class PauseInSampler:
+    """A trial pauses, or goes on, for the sampler."""
+
+    trial: int
+    paused: bool
 
 
 @dataclass(frozen=True)
@@ -72,7 +100,7 @@ class TellSampler:
 
     trial: int
     state: Literal["complete", "stopped", "failed"]
-    value: float | None
+    result: Result | None
 
 
 @dataclass(frozen=True)
@@ -99,8 +127,11 @@ Command = (
     | EndAttempt
     | Relearn
     | Answer
+    | GoOn
+    | CopyCheckpoint
     | ChooseShare
     | ReportToSampler
+    | PauseInSampler
     | TellSampler
     | EndRun
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from sweep.core.commands import Command, EndAttempt, Relearn, TellSampler
+from sweep.core.commands import Command, EndAttempt, Relearn
 from sweep.core.ending import Cause, Ending
 from sweep.core.events import Request
 from sweep.core.fates import MAX_BATCH_SPLIT
@@ -246,7 +246,7 @@ def _dismiss(study: StudyMachine, trial: Trial, request: Request) -> list[Comman
 def _leave(study: StudyMachine, trial: Trial, reason: str) -> list[Command]:
     """A trial that isn't at work is over."""
     study.books.move(trial, TrialState.STOPPED, reason)
-    return study.told(TellSampler(trial.number, "stopped", trial.value(study.metric)))
+    return study.closed(trial)
 
 
 def _do_stop(study: StudyMachine) -> list[Command]:
@@ -266,7 +266,7 @@ def _do_cancel(study: StudyMachine) -> list[Command]:
             trial.dismissal = trial.verdict = verdict
         commands.append(EndAttempt(trial.number, len(trial.attempts)))
     if study.run is None:
-        for trial in list(study.books.waiting.values()):
+        for trial in [*study.books.waiting.values(), *study.books.resting.values()]:
             commands += _leave(study, trial, verdict.reason)
     return commands
 

@@ -140,6 +140,25 @@ class Decided(Event):
     rung: int | None = None
 
 
+class Exploited(Event):
+    """A trial takes up another's work (population based training): its checkpoint, and a variation of its config.
+
+    Without a checkpoint there was none left to copy, and the trial goes on as it was.
+    """
+
+    type: Literal["exploited"] = "exploited"
+    trial: int
+    source: int
+    t: int
+    """The fidelity of the source's checkpoint."""
+    checkpoint: str | None = None
+    """The copy, in the trial's own folder."""
+    before: dict[str, Any]
+    after: dict[str, Any]
+    """Its config from now on."""
+    reason: str
+
+
 class AttemptEnded(Event):
     """A placement of a trial ended."""
 
@@ -221,6 +240,7 @@ AnyEvent = Annotated[
     | AttemptStarted
     | Reported
     | Decided
+    | Exploited
     | AttemptEnded
     | ShareChosen
     | StopRequested

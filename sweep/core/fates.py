@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 
 from sweep.core import events as ev
+from sweep.core.objectives import objectives
 from sweep.core.protocols import Decision
 from sweep.core.shares import Shares
 from sweep.core.spec import StudySpec
@@ -23,13 +24,15 @@ class Fates:
     def __init__(self, spec: StudySpec, shares: Shares) -> None:
         self._spec = spec
         self._shares = shares
-        self._metric = spec.objective
+        self._metric = objectives(spec)
 
     def of(self, trial: Trial, event: ev.AttemptEnded) -> tuple[TrialState, str]:
         """The state that follows, with its reason where it is final; counts the trial's failures and losses."""
         verdict = trial.verdict
+        if verdict is not None and verdict.action == "pause" and verdict.rung is not None:
+            # The decision stands, however the process came to its end after it. An interrupt has no rung.
+            return TrialState.PAUSED, ""
         if verdict is not None and verdict.action in ("stop", "finish"):
-            # The decision stands, however the process came to its end after it.
             return self._judged(trial, verdict)
         match event.outcome:
             case "returned":
@@ -75,11 +78,20 @@ class Fates:
         lines = (event.error or "it failed").strip().splitlines()
         return TrialState.FAILED, lines[-1]
 
+    def left(self, trial: Trial, reason: str) -> tuple[TrialState, str]:
+        """Where a paused trial goes when the study ends."""
+        if trial.value(self._metric) is None:
+            return TrialState.FAILED, self._never_reported(trial)
+        return TrialState.STOPPED, reason
+
     def _never_reported(self, trial: Trial) -> str:
         seen = sorted({name for report in trial.reports for name in report.metrics} - {self._spec.scheduler.time_attr})
-        if self._metric.name in seen:
-            return f"{self._metric.name} was never a finite number"
-        near = difflib.get_close_matches(self._metric.name, seen, n=1)
+        missing = next((metric.name for metric in self._metric.goals if metric.name not in seen), None)
+        if missing is None:
+            names = [metric.name for metric in self._metric.goals]
+            together = f"{' and '.join(names)} were never finite numbers at once"
+            return together if len(names) > 1 else f"{names[0]} was never a finite number"
+        near = difflib.get_close_matches(missing, seen, n=1)
         what = f"it reported {', '.join(seen)}" if seen else "it reported nothing"
         hint = f" Did you mean metric.name: {near[0]}?" if near else ""
-        return f"the metric {self._metric.name} was never reported; {what}.{hint}"
+        return f"the metric {missing} was never reported; {what}.{hint}"

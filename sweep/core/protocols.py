@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from sweep.core.events import Cause, Outcome
+from sweep.core.objectives import Result
 from sweep.core.pool import Node
 
 
@@ -287,10 +288,14 @@ class Sampler(Protocol):
         """Take up a trial that was created earlier (a replayed one); `ask` does this by itself."""
         ...
 
-    def report(self, trial: int, t: int, value: float) -> None:
-        """An intermediate value of the objective; NaN is skipped."""
+    def report(self, trial: int, t: int, result: Result) -> None:
+        """What a trial has shown at fidelity `t`: finite objectives, and how far it is beyond each bound."""
         ...
 
-    def tell(self, trial: int, state: Literal["complete", "stopped", "failed"], value: float | None) -> None:
-        """The trial's end; `value` is its objective, None when it has none."""
+    def pause(self, trial: int, *, paused: bool) -> None:
+        """A trial waits for its turn with what it has shown so far, perhaps for good; or it goes on."""
+        ...
+
+    def tell(self, trial: int, state: Literal["complete", "stopped", "failed"], result: Result | None) -> None:
+        """The trial's end; `result` is its best, None when it has none."""
         ...

@@ -13,6 +13,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sweep.core.objectives import objectives
 from sweep.core.spec import StudySpec
 from sweep.core.trial import Trial, TrialState
 
@@ -46,7 +47,7 @@ class Repeats:
         self.each = spec.search.repeats
         self.chosen: tuple[int, ...] | None = None
         self._finalists = spec.search.finalists
-        self._metric = spec.objective
+        self._metric = objectives(spec)
         self._of: dict[int, list[Trial]] = {}
 
     def add(self, trial: Trial) -> None:

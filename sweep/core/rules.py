@@ -13,12 +13,23 @@ from sweep.core.activation import holds, told_condition
 from sweep.core.expressions import compares, names_in
 from sweep.core.flow import flow
 from sweep.core.groups import NAME_PART, NAME_RULE
-from sweep.core.parameters import Choice, Constant, Parameter
+from sweep.core.parameters import Choice, Constant, FloatRange, Parameter
 from sweep.core.section import Fault
 from sweep.core.values import place_in, value_problem
 
 if TYPE_CHECKING:
-    from sweep.core.spec import Metric, Scheduler, Search
+    from sweep.core.spec import Budget, Metric, Scheduler, Search
+
+
+def metric_faults(metric: Metric) -> Iterator[Fault]:
+    """A metric has a goal or a bound, and its bounds leave room."""
+    low, high = metric.min, metric.max
+    if metric.goal is None and not metric.bounded:
+        yield Fault(("goal",), "is missing. Write goal: minimize or goal: maximize.", ("goal", "min", "max"))
+    if metric.goal is None and metric.target is not None:
+        yield Fault(("target",), "needs a goal: is lower or higher better?", ("goal", "target"))
+    if low is not None and high is not None and low > high:
+        yield Fault(("min",), f"got {low!r}, which is above max {high!r}. No value keeps within both.", ("min", "max"))
 
 
 def scheduler_faults(scheduler: Scheduler) -> Iterator[Fault]:
@@ -31,7 +42,7 @@ def scheduler_faults(scheduler: Scheduler) -> Iterator[Fault]:
     rungs, t = 1, first * scheduler.reduction_factor
     while t <= last:
         rungs, t = rungs + 1, t * scheduler.reduction_factor
-    if scheduler.brackets > rungs:
+    if scheduler.brackets is not None and scheduler.brackets > rungs:
         text = (
             f"got {scheduler.brackets}, but grace_period {first}, max_t {last} and reduction_factor "
             f"{scheduler.reduction_factor} give {rungs} rungs. Use at most {rungs}."
@@ -60,6 +71,9 @@ def study_faults(parts: Mapping[str, Any], broken: frozenset[str] = frozenset())
     if "search" in parts:
         yield from _warm_start(parts["search"], parts.get("name"), parameters, known)
         yield from _points(parts["search"], parameters, parts.get("zip", []), known)
+    if "scheduler" in parts:
+        yield from _judged(parts["scheduler"], parts.get("metric"))
+        yield from _population(parts["scheduler"], parts.get("budget"), {} if broken else parameters)
     yield from _derived(parts.get("derived", {}), known)
     yield from _zip(parts.get("zip", []), parameters, known)
     for place, text in enumerate(parts.get("constraints", [])):
@@ -80,6 +94,9 @@ def _metric(metric: Metric | list[Metric], scheduler: Scheduler | None) -> Itera
     metrics: list[Metric] = metric if isinstance(metric, list) else [metric]
     if not metrics:
         yield Fault(("metric",), "is empty. Write metric: {name: val_loss, goal: minimize}.", ())
+    elif all(one.goal is None for one in metrics):
+        text = "has bounds and no goal. Say what is to be best: {name: val_loss, goal: minimize}."
+        yield Fault(("metric",), text, ())
     seen: set[str] = set()
     for place, one in enumerate(metrics):
         path = ("metric", place, "name") if several else ("metric", "name")
@@ -89,6 +106,35 @@ def _metric(metric: Metric | list[Metric], scheduler: Scheduler | None) -> Itera
         if scheduler is not None and one.name == scheduler.time_attr:
             text = f"{one.name!r} is also scheduler.time_attr. Progress can't be the objective; name another."
             yield Fault(path, text, ())
+
+
+def _judged(scheduler: Scheduler, metric: Metric | list[Metric] | None) -> Iterator[Fault]:
+    """The median rule compares one objective."""
+    goals = [one.name for one in metric if one.goal is not None] if isinstance(metric, list) else []
+    if scheduler.type == "median" and len(goals) > 1:
+        text = f"compares one objective, and metric has {' and '.join(goals)}. Use asha, hyperband or none."
+        yield Fault(("scheduler", "type"), f"median {text}", ())
+
+
+def _population(scheduler: Scheduler, budget: Budget | None, parameters: Mapping[str, Parameter]) -> Iterator[Fault]:
+    """Population based training needs to know its population, and what may change."""
+    if scheduler.explore is not None and scheduler.type != "pbt":
+        yield Fault(("scheduler", "explore"), f"is for type: pbt, and this is {scheduler.type}. Remove one.", ())
+        return
+    if scheduler.type != "pbt":
+        return
+    if budget is not None and budget.trials is None:
+        text = "is missing. With scheduler.type: pbt it is the population: budget: {trials: 16}."
+        yield Fault(("budget", "trials"), text, ())
+    for place, name in enumerate(scheduler.explore or []):
+        path = ("scheduler", "explore", place)
+        if parameters and name not in parameters:
+            yield Fault(path, _unknown(name, list(parameters)), ())
+        elif isinstance(parameters.get(name), Constant):
+            yield Fault(path, f"{name!r} is constant. Give it a range or values, or take it out.", ())
+    if scheduler.explore is None and parameters and not any(isinstance(one, FloatRange) for one in parameters.values()):
+        text = "is missing, and no parameter is a real range. Name those that may change while a trial trains."
+        yield Fault(("scheduler", "explore"), text, ())
 
 
 def _something_varies(parameters: Mapping[str, Parameter]) -> Iterator[Fault]:

@@ -16,7 +16,7 @@ from sweep.core.groups import NAME_PART, NAME_RULE, clash
 from sweep.core.names import NAME, alias_problem
 from sweep.core.parameters import Choice, Constant, FloatRange, IntRange, Parameter, read_parameters
 from sweep.core.positions import Mark, Positions
-from sweep.core.rules import scheduler_faults, study_faults
+from sweep.core.rules import metric_faults, scheduler_faults, study_faults
 from sweep.core.section import Fault, Scalar, Section, described, refuse
 from sweep.core.units import parse_duration, parse_memory
 
@@ -99,10 +99,37 @@ class Metric(Section):
 
     name: Text
     """The key of the value in `ctx.report({...})`."""
-    goal: Literal["minimize", "maximize"]
-    """Whether lower or higher is better."""
+    goal: Literal["minimize", "maximize"] | None = None
+    """Whether lower or higher is better; may be left out beside a bound, which then is all that counts."""
     target: float | None = None
     """The study ends when a trial has reached this value."""
+    max: float | None = None
+    """Results above this rank behind all others, and are never promoted."""
+    min: float | None = None
+    """Results below this rank behind all others, and are never promoted."""
+
+    def faults(self) -> Iterator[Fault]:
+        """There is a goal or a bound, and some value keeps within the bounds."""
+        return metric_faults(self)
+
+    @property
+    def bounded(self) -> bool:
+        """Whether it has a bound."""
+        return self.max is not None or self.min is not None
+
+    def excess(self, value: float) -> float:
+        """How far a value is beyond the bounds: at most 0 within them, infinite for NaN."""
+        if math.isnan(value):
+            return math.inf
+        beyond = [value - self.max] if self.max is not None else []
+        beyond += [self.min - value] if self.min is not None else []
+        return max(beyond, default=-math.inf)
+
+    def told(self, value: float | None) -> str:
+        """A value and the bound that it breaks, in words: "latency_ms 7.2 (max 5)"."""
+        shown = "missing" if value is None else f"{value:g}"
+        low = self.min is not None and value is not None and value < self.min
+        return f"{self.name} {shown} ({f'min {self.min:g}' if low or self.max is None else f'max {self.max:g}'})"
 
     def better(self, a: float, b: float) -> bool:
         """Whether `a` is strictly better than `b`; NaN is never better and anything else beats it."""
@@ -110,7 +137,7 @@ class Metric(Section):
             return False
         if math.isnan(b):
             return True
-        return a < b if self.goal == "minimize" else a > b
+        return a > b if self.goal == "maximize" else a < b
 
 
 class WarmStart(Section):
@@ -154,10 +181,12 @@ class Scheduler(Section):
     """Where trials are first compared."""
     reduction_factor: int = Field(default=3, ge=2)
     """One in this many advances at each rung."""
-    brackets: int = Field(default=1, ge=1)
-    """Ladders of rungs, each starting one rung later."""
+    brackets: int | None = Field(default=None, ge=1)
+    """Ladders of rungs, each starting one rung later; 1 for asha and all there can be for hyperband when left out."""
     promote: bool = False
-    """Pause at a rung and go on when a place is free, rather than stop."""
+    """asha and hyperband: pause at a rung and go on when a place is free, rather than stop."""
+    explore: list[Text] | None = None
+    """pbt: the parameters that may change while a trial trains; the real ranges when left out."""
 
     def faults(self) -> Iterator[Fault]:
         """The first rung isn't above the last, and each bracket has a rung."""
@@ -303,7 +332,7 @@ class StudySpec(Basics):
     """One search file, complete: the defaults filled in."""
 
     metric: Metric | list[Metric]
-    """What is optimised; a list of metrics asks for their Pareto front."""
+    """What is optimised; several metrics with a goal ask for their Pareto front, those with a bound alone limit it."""
     parameters: Annotated[dict[str, Parameter], BeforeValidator(read_parameters)]
     """What is searched: a map of name to range, values, constant, or a group: a map of those."""
     search: Search = Search()
@@ -332,9 +361,14 @@ class StudySpec(Basics):
         return study_faults({name: getattr(self, name) for name in type(self).model_fields})
 
     @property
+    def metrics(self) -> list[Metric]:
+        """The metrics, as a list also where the file has one."""
+        return self.metric if isinstance(self.metric, list) else [self.metric]
+
+    @property
     def objective(self) -> Metric:
-        """The metric that ranks trials: the first of several."""
-        return self.metric[0] if isinstance(self.metric, list) else self.metric
+        """The first metric with a goal: what ranks trials, where one value has to."""
+        return next(metric for metric in self.metrics if metric.goal is not None)
 
     def located(self, positions: Positions) -> Self:
         """The same spec, knowing where its values stand; called by the loader."""

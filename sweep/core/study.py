@@ -7,7 +7,7 @@ away, gives its state: that is how it resumes. The same events give the same com
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Literal
 
@@ -19,9 +19,12 @@ from sweep.core.commands import (
     AskConfig,
     ChooseShare,
     Command,
+    CopyCheckpoint,
     CreateRepeat,
     EndAttempt,
     EndRun,
+    GoOn,
+    PauseInSampler,
     Relearn,
     ReportToSampler,
     StartAttempt,
@@ -30,18 +33,21 @@ from sweep.core.commands import (
 from sweep.core.ending import SEARCHED, Cause, Ending
 from sweep.core.fates import Fates
 from sweep.core.limits import Limits
+from sweep.core.objectives import front, objectives, ranked
 from sweep.core.pool import Pool
 from sweep.core.progress import Progress
 from sweep.core.protocols import Decision
 from sweep.core.repeats import Repeats
-from sweep.core.schedulers.asha import Asha, draw_bracket, ladder
+from sweep.core.schedulers import make
+from sweep.core.schedulers.scheduler import Room
 from sweep.core.shares import Shares
 from sweep.core.spec import StudySpec
-from sweep.core.trial import ENDS, Attempt, IllegalTransitionError, Report, Trial, TrialState
+from sweep.core.trial import Attempt, IllegalTransitionError, Origin, Report, Trial, TrialState
 
 __all__ = [
-    "HOPELESS_AFTER", "Answer", "AskConfig", "ChooseShare", "Command", "CreateRepeat", "EndAttempt", "EndRun", "Ending",
-    "Relearn", "ReportToSampler", "StartAttempt", "StudyMachine", "TellSampler", "replay",
+    "HOPELESS_AFTER", "Answer", "AskConfig", "ChooseShare", "Command", "CopyCheckpoint", "CreateRepeat", "EndAttempt",
+    "EndRun", "Ending", "GoOn", "PauseInSampler", "Relearn", "ReportToSampler", "StartAttempt", "StudyMachine",
+    "TellSampler", "replay",
 ]  # fmt: skip
 
 HOPELESS_AFTER = 3
@@ -64,12 +70,12 @@ class StudyMachine:
 
     def __init__(self, spec: StudySpec) -> None:
         self.spec = spec
-        self.metric = spec.objective
+        self.metric = objectives(spec)
         self.books = Books()
         self.limits = Limits(spec)
         self.progress = Progress(spec)
         self.repeats = Repeats(spec)
-        self.asha = Asha(spec.scheduler, self.metric)
+        self.scheduler = make(spec, self.metric, self.books.trials)
         self.ending: Ending | None = None
         self.ended: ev.RunEnded | None = None
         self.paused = False
@@ -77,11 +83,12 @@ class StudyMachine:
         self.decisions: list[ev.Decided] = []
         self.promotions: list[ev.Promoted] = []
         self.promotions_done = False
-        self._target = self.metric.target
+        self._targeted = self.metric.targets()
         self._shares = Shares(spec.resources)
         self._fates = Fates(spec, self._shares)
         self._before_interrupt: Ending | None = None
         self._failed_before = 0
+        self._copying: set[int] = set()
         self._pool = Pool(limit=0)
         self._asking = False
         self._over = False
@@ -108,24 +115,32 @@ class StudyMachine:
         return self.books.counts()
 
     def ranked(self) -> list[Trial]:
-        """Trials that haven't failed and have a value, best first; of equals the earlier one.
+        """Trials that haven't failed and have a value, best first; see `sweep.core.objectives.ranked`.
 
         Repeats aren't among them. Once they are through, what they say ranks the finalists (`sweep.core.repeats`).
         """
-        sign = 1 if self.metric.goal == "minimize" else -1
-        finite = [
-            (sign * value, trial.number, trial)
-            for trial in self.trials.values()
-            if trial.state is not TrialState.FAILED and trial.repeat_of is None
-            if (value := trial.value(self.metric)) is not None
-        ]
-        return self.repeats.order([trial for _, _, trial in sorted(finite, key=lambda item: item[:2])])
+        return self.repeats.order(ranked(self._rivals(), self.metric))
+
+    def front(self) -> list[Trial]:
+        """The best trials: those within the bounds that no other beats in every objective; one where there is one."""
+        if self.metric.several:
+            return front(self._rivals(), self.metric)
+        return [trial for trial in self.ranked()[:1] if self._within(trial)]
 
     @property
     def best(self) -> Trial | None:
-        """The trial with the best value."""
-        ranked = self.ranked()
-        return ranked[0] if ranked else None
+        """The best trial within the bounds; of several objectives the one of the front that has the best first."""
+        found = self.front()
+        return found[0] if found else None
+
+    def _rivals(self) -> list[Trial]:
+        return [
+            trial for trial in self.trials.values() if trial.state is not TrialState.FAILED and trial.repeat_of is None
+        ]
+
+    def _within(self, trial: Trial) -> bool:
+        report = trial.best(self.metric)
+        return report is not None and not self.metric.broken(report.metrics)
 
     def running(self) -> list[Trial]:
         """Trials with an attempt at work, by number."""
@@ -138,7 +153,8 @@ class StudyMachine:
     @property
     def idle(self) -> bool:
         """Whether a study that takes no new trials has nothing left to do."""
-        return self.ending is not None and not self.books.waiting and not self.books.running
+        books = self.books
+        return self.ending is not None and not books.waiting and not books.running and not books.resting
 
     def overdue(self, now: float) -> bool:
         """Whether a limit of time or GPU-hours is reached at `now`, so that an event should say how late it is."""
@@ -152,11 +168,12 @@ class StudyMachine:
         found = self.books.get(trial)
         if found.repeat_of is not None:
             return ()
-        if self._target is not None:
-            return None
-        if self.spec.scheduler.type == "none":
-            return ()
-        return tuple(ladder(self.spec.scheduler, found.bracket))
+        return None if self._targeted else self.scheduler.judged(found)
+
+    def saved(self, trial: int) -> tuple[int, ...]:
+        """The fidelities at which a trial may pause, and so writes a checkpoint whatever `checkpoint.every` says."""
+        found = self.books.get(trial)
+        return () if found.repeat_of is not None else self.scheduler.saved(found)
 
     # Events
 
@@ -180,6 +197,8 @@ class StudyMachine:
                 self._end("drain", "space", f"the space is exhausted: {event.reason}")
             case ev.AttemptStarted():
                 commands += self._on_attempt_started(event)
+            case ev.Exploited():
+                commands += self._on_exploited(event)
             case ev.Reported():
                 commands += self._on_reported(event)
             case ev.AttemptEnded():
@@ -228,6 +247,7 @@ class StudyMachine:
         limit = self.spec.resources.max_concurrent
         self._pool = Pool(event.nodes, limit=limit) if event.nodes else Pool(limit=event.slots)
         self._asking = self._over = False
+        self._copying.clear()
         self.books.waiting = dict(sorted(self.books.waiting.items()))
         if self.ending and self.ending.kind == "interrupt":
             self.ending, self._before_interrupt = self._before_interrupt, None
@@ -270,7 +290,7 @@ class StudyMachine:
     def go_on(self) -> None:
         """A person has extended the study, whatever had ended it: what led there is counted anew."""
         if self.ending is not None and self.ending.cause == "target":
-            self._target = None
+            self._targeted = False
         self.ending = self._before_interrupt = None
         self._failed_before = self.books.failed
         self.progress.restart()
@@ -278,7 +298,7 @@ class StudyMachine:
 
     def _on_trial_created(self, event: ev.TrialCreated) -> None:
         self._asking = False
-        bracket = draw_bracket(self.spec.scheduler, self.spec.search.seed, event.trial)
+        bracket = self.scheduler.bracket(event.trial)
         trial = Trial(event.trial, event.config, bracket, event.time, repeat_of=event.repeat_of)
         self.books.add(trial)
         self.repeats.add(trial)
@@ -303,39 +323,54 @@ class StudyMachine:
             raise IllegalTransitionError(f"trial {trial.number}: a report of attempt {event.attempt}. {trial.story()}")
         t = int(event.metrics[self.spec.scheduler.time_attr])
         trial.losses = 0
-        value = event.metrics.get(self.metric.name)
         commands: list[Command] = []
         if trial.verdict is None and t <= trial.t:
             # A later attempt goes over ground that an earlier one has covered: it was judged there already.
             _replace_report(trial, t, event)
             decision = Decision("advance", f"{self.spec.scheduler.time_attr} {t} was judged in an earlier attempt")
         elif trial.verdict is None:
-            trial.reports.append(Report(t, dict(event.metrics), event.checkpoint, event.attempt, event.time))
-            if value is not None and math.isfinite(value) and trial.repeat_of is None:
-                self.progress.reported(trial.number, value)
-                commands.append(ReportToSampler(trial.number, t, value))
-            decision = self._judge(trial, t, value)
+            commands += self._take_in(trial, t, event)
+            decision = self._judge(trial, t, event.metrics)
         else:
+            # On warm workers training runs ahead: what a trial that pauses has done meanwhile isn't done again.
             decision = trial.verdict
+            if decision.action == "pause" and not self._decides(trial, t):
+                commands += self._take_in(trial, t, event)
         decision = self._overrule(decision)
         if decision.action != "advance":
             trial.verdict = decision
         return [*commands, Answer(trial.number, t, decision)]
 
-    def _judge(self, trial: Trial, t: int, value: float | None) -> Decision:
+    def _take_in(self, trial: Trial, t: int, event: ev.Reported) -> list[Command]:
+        trial.reports.append(Report(t, dict(event.metrics), event.checkpoint, event.attempt, event.time))
+        result = self.metric.result(event.metrics)
+        if result is None or trial.repeat_of is not None:
+            return []
+        if result.feasible:
+            self.progress.reported(trial.number, result.value)
+        # What it shows with another's config says nothing of the one that was proposed.
+        return [] if trial.lineage else [ReportToSampler(trial.number, t, result)]
+
+    def _decides(self, trial: Trial, t: int) -> bool:
+        """Whether more could follow from a report at `t` than that the trial goes on; so also one that isn't new."""
+        judged = self.judged(trial.number)
+        if judged is None or t <= trial.t or t >= self.spec.scheduler.max_t:
+            return True
+        return any(trial.t < rung <= t for rung in judged)
+
+    def _judge(self, trial: Trial, t: int, metrics: Mapping[str, float]) -> Decision:
         """The scheduler's word on a new report, and the target's."""
-        target = self._target if trial.repeat_of is None else None
-        if target is not None and value is not None and not math.isnan(value) and not self.metric.better(target, value):
-            reason = f"trial {trial.number} reached the target: {self.metric.name} {value:g} (target {target:g})"
+        if self._targeted and trial.repeat_of is None and self.metric.reached(metrics):
+            targets = [metric for metric in self.metric.goals if metric.target is not None]
+            told = ", ".join(f"{each.name} {metrics[each.name]:g} (target {each.target:g})" for each in targets)
+            reason = f"trial {trial.number} reached the target: {told}"
             self._end("halt", "target", reason)
             return Decision("finish", reason)
         if t >= self.spec.scheduler.max_t:
             return Decision("finish", f"reached max_t ({self.spec.scheduler.time_attr} {t})")
         if trial.repeat_of is not None:
             return Decision("advance", f"a repeat of trial {trial.repeat_of}: it isn't judged")
-        if self.spec.scheduler.type == "none":
-            return Decision("advance", "scheduler.type is none: nobody is stopped")
-        return self.asha.report(trial.number, trial.bracket, t, value)
+        return self.scheduler.report(trial, t, metrics)
 
     def _overrule(self, decision: Decision) -> Decision:
         """The study's own end comes before the scheduler's word, except for a trial that is through."""
@@ -358,28 +393,34 @@ class StudyMachine:
         self.limits.give(trial.number)
         state, reason = self._fates.of(trial, event)
         self.books.move(trial, state, reason)
-        return [*self._shares.measured(event), *(self._final(trial) if state.final else [])]
+        pauses: list[Command] = [PauseInSampler(trial.number, paused=True)] if state is TrialState.PAUSED else []
+        return [*pauses, *self._shares.measured(event), *(self._final(trial) if state.final else [])]
 
     def _final(self, trial: Trial) -> list[Command]:
-        value = trial.value(self.metric)
         self._check_failures()
         if trial.repeat_of is None and trial.dismissal is None and not self._halted:
             self._look_at_progress(trial)
-        return self.told(TellSampler(trial.number, ENDS[trial.state], value))
+        return self.closed(trial)
+
+    def closed(self, trial: Trial) -> list[Command]:
+        """A trial's story is over: the scheduler hears of it, and the sampler, which knows of no repeats."""
+        self.scheduler.ended(trial)
+        if trial.repeat_of is not None:
+            return []
+        best = trial.best(self.metric)
+        result = self.metric.result(best.metrics) if best and not trial.lineage else None
+        return [TellSampler(trial.number, trial.end or "stopped", result)]
 
     def _look_at_progress(self, trial: Trial) -> None:
         failed = trial.state is TrialState.FAILED
         if failed and self.progress.leads(trial.number):
             best = self.best
             self.progress.correct(best.number if best else None, best.value(self.metric) if best else None)
-        self.progress.finished(trial.number, None if failed else trial.value(self.metric))
+        counts = not failed and self._within(trial)
+        self.progress.finished(trial.number, trial.value(self.metric) if counts else None)
         exhausted = self.progress.exhausted(self.limits.trials)
         if exhausted is not None:
             self._end("drain", *exhausted)
-
-    def told(self, command: TellSampler) -> list[Command]:
-        """The command, if the sampler knows of the trial: a repeat was never its own."""
-        return [command] if self.books.get(command.trial).repeat_of is None else []
 
     def _check_failures(self) -> None:
         failed = self.books.failed - self._failed_before
@@ -413,11 +454,13 @@ class StudyMachine:
         if self.ending is None and self.books.proposed >= (self.limits.trials or math.inf):
             count = self.books.proposed
             self._end("drain", "trials", f"budget.trials is used up: {count} trial{'s' if count != 1 else ''}")
+        if not self._halted and not self.paused:
+            commands += self._go_on()
         if not self._asking and not self.paused:
             commands += self._create()
         # A paused study isn't over while trials wait in it.
-        on_its_way = self.books.waiting if self.paused else self.books.placed
-        busy = self._asking or self.books.running or (on_its_way and not self._halted)
+        on_its_way = self.books.waiting or self.books.resting if self.paused else self.books.placed
+        busy = self._asking or self._copying or self.books.running or (on_its_way and not self._halted)
         if self.ending is not None and not busy:
             commands += self._finish(self.ending)
         return commands
@@ -432,6 +475,44 @@ class StudyMachine:
             return []
         self._asking = True
         return [CreateRepeat(len(self.trials), finalist)]
+
+    def _go_on(self) -> list[Command]:
+        """Let paused trials go on where there is a place, as the scheduler says; not those of a study being stopped."""
+        commands: list[Command] = []
+        books = self.books
+        if self.ending is not None and self.ending.cause == "stop":
+            return commands
+        while books.resting and not self._copying and not self._asking and self._pool.fits(self._shares.demand()):
+            onward = self.scheduler.onward(Room(self.ending is None, idle=not (books.running or books.waiting)))
+            if onward is None:
+                break
+            trial = books.get(onward.trial)
+            commands.append(GoOn(trial.number, trial.t, onward.decision))
+            if onward.copy is not None:
+                # It goes on when the checkpoint is there; nothing else is started meanwhile.
+                self._copying.add(trial.number)
+                commands.append(CopyCheckpoint(trial.number, onward.copy, onward.decision.reason))
+                break
+            commands += self._wake(trial)
+            commands += self._start_waiting()
+        return commands
+
+    def _wake(self, trial: Trial) -> list[Command]:
+        self.books.move(trial, TrialState.WAITING)
+        return [PauseInSampler(trial.number, paused=False)]
+
+    def _on_exploited(self, event: ev.Exploited) -> list[Command]:
+        trial = self.books.get(event.trial)
+        self._copying.discard(trial.number)
+        commands = self._wake(trial)
+        if event.checkpoint is not None:
+            attempt = len(trial.attempts) + 1
+            origin = Origin(
+                event.time, attempt, event.source, event.t, event.checkpoint, dict(event.before), dict(event.after)
+            )
+            trial.take_up(origin)
+            self.scheduler.copied(trial, self.books.get(event.source))
+        return commands
 
     def _start_waiting(self) -> list[Command]:
         commands: list[Command] = []
@@ -459,7 +540,11 @@ class StudyMachine:
         if ending.kind == "halt":
             for trial in list(self.books.waiting.values()):
                 self.books.move(trial, TrialState.STOPPED, ending.reason)
-                commands += self.told(TellSampler(trial.number, "stopped", trial.value(self.metric)))
+                commands += self.closed(trial)
+        if ending.kind != "interrupt":
+            for trial in list(self.books.resting.values()):
+                self.books.move(trial, *self._fates.left(trial, self.scheduler.left(trial)))
+                commands += self.closed(trial)
         self.books.placed.clear()
         if ending.cause in SEARCHED and self.repeats.chosen is None:
             self.repeats.choose(self.ranked())

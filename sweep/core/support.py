@@ -64,20 +64,8 @@ _TABLE: tuple[_Row, ...] = (
         f"a script {_NOT} Use entrypoint: path/file.py:function.",
     ),
     _Row(
-        _where(("metric",), lambda spec: isinstance(spec.metric, list) and len(spec.metric) > 1),
-        f"a list of several metrics {_NOT} Name one.",
-    ),
-    _Row(
         _where(("search", "algorithm"), lambda spec: spec.search.algorithm not in ("auto", "tpe", "random")),
         f"{{value}} {_NOT} Use tpe or random.",
-    ),
-    _Row(
-        _where(("scheduler", "type"), lambda spec: spec.scheduler.type not in ("asha", "none")),
-        f"{{value}} {_NOT} Use asha or none.",
-    ),
-    _Row(
-        _where(("scheduler", "promote"), lambda spec: spec.scheduler.promote and spec.scheduler.type == "asha"),
-        f"pausing at rungs {_NOT} Use promote: false, which stops weak trials.",
     ),
     _Row(
         _where(("budget", "gpu_hours"), lambda spec: bool(spec.budget.gpu_hours) and spec.resources.fuse > 1),

@@ -8,19 +8,18 @@
        │  │        v
        │  └─> STOPPED, WAITING         the study ended before it ran; lost, interrupted or retried
        ├───── FAILED                   a person has asked for a further attempt
-       └───── PAUSED                   waits at a rung for a promotion
+       └───── PAUSED                   waits at a rung for its turn
 """
 
 from __future__ import annotations
 
 import enum
-import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from sweep.core.events import Cause, Outcome
+from sweep.core.objectives import Objectives, Score
 from sweep.core.protocols import Decision
-from sweep.core.spec import Metric
 
 
 class TrialState(enum.Enum):
@@ -51,7 +50,7 @@ ENDS: dict[TrialState, End] = {
 _MOVES = {
     TrialState.WAITING: {TrialState.RUNNING, TrialState.STOPPED, TrialState.FAILED},
     TrialState.RUNNING: set(TrialState) - {TrialState.RUNNING},
-    TrialState.PAUSED: {TrialState.WAITING, TrialState.STOPPED},
+    TrialState.PAUSED: {TrialState.WAITING, TrialState.STOPPED, TrialState.FAILED},
     TrialState.FAILED: {TrialState.WAITING},
 }
 
@@ -69,6 +68,29 @@ class Report:
     checkpoint: str | None
     attempt: int
     time: float
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a trial took up another's work: from its attempt `attempt` on it has the config `after`.
+
+    Attributes:
+        time: when.
+        attempt: the first one with the new config.
+        source: the trial whose checkpoint was copied.
+        t: its fidelity.
+        checkpoint: the copy.
+        before: the trial's config until then.
+        after: its config since.
+    """
+
+    time: float
+    attempt: int
+    source: int
+    t: int
+    checkpoint: str
+    before: dict[str, Any]
+    after: dict[str, Any]
 
 
 @dataclass
@@ -100,6 +122,7 @@ class Trial:
         gpu: the share of a GPU that it needs, once that was found to be more than what trials get.
         dismissal: the decision that ends it, once a person has asked for that.
         repeat_of: the finalist that it trains once more, with another seed.
+        lineage: where it took up other trials' work (population based training), oldest first.
     """
 
     number: int
@@ -117,6 +140,7 @@ class Trial:
     gpu: float = 0.0
     dismissal: Decision | None = None
     repeat_of: int | None = None
+    lineage: list[Origin] = field(default_factory=list)
 
     def move(self, state: TrialState, reason: str = "") -> None:
         """Change the state.
@@ -147,7 +171,42 @@ class Trial:
     @property
     def checkpoint(self) -> str | None:
         """The latest checkpoint: where the next attempt goes on."""
-        return next((r.checkpoint for r in reversed(self.reports) if r.checkpoint), None)
+        return self._latest[1]
+
+    @property
+    def checkpoint_t(self) -> int:
+        """The fidelity of the latest checkpoint; 0 without one."""
+        return self._latest[0]
+
+    @property
+    def _latest(self) -> tuple[int, str | None]:
+        origin = self.lineage[-1] if self.lineage else None
+        for report in reversed(self.reports):
+            if report.checkpoint and (origin is None or report.attempt >= origin.attempt):
+                return report.t, report.checkpoint
+        return (origin.t, origin.checkpoint) if origin else (0, None)
+
+    def take_up(self, origin: Origin) -> None:
+        """Go on from another trial's checkpoint with another config.
+
+        What it has itself reported from that fidelity on is of a training that is given up: it counts no more.
+        """
+        self.reports = [report for report in self.reports if report.t < origin.t]
+        self.config = dict(origin.after)
+        self.lineage.append(origin)
+
+    @property
+    def end(self) -> End | None:
+        """How its story ended, as samplers are told it; None as long as it goes on.
+
+        A trial that took up another's work is told as stopped where it did: its result isn't of the config proposed.
+        """
+        end = ENDS.get(self.state)
+        return "stopped" if end == "complete" and self.lineage else end
+
+    def config_in(self, attempt: int) -> dict[str, Any]:
+        """The config that an attempt trained with."""
+        return next((origin.before for origin in self.lineage if attempt < origin.attempt), self.config)
 
     @property
     def duration_s(self) -> float:
@@ -159,23 +218,26 @@ class Trial:
         """What the last failed or lost attempt died of."""
         return next((a.error for a in reversed(self.attempts) if a.error), None)
 
-    def best(self, metric: Metric, *, with_checkpoint: bool = False) -> Report | None:
-        """The report with the best finite value; the earliest of equals.
+    def best(self, metric: Objectives, *, with_checkpoint: bool = False) -> Report | None:
+        """The best report of those with finite objectives; the earliest of equals.
+
+        One within the bounds comes before one beyond; of several objectives the first counts, the others decide
+        between equals.
 
         Args:
-            metric: which value, and which way is better.
+            metric: which values, and which way is better.
             with_checkpoint: only reports that have a checkpoint.
         """
-        best: Report | None = None
+        best: tuple[Score, Report] | None = None
         for report in self.reports:
-            value = report.metrics.get(metric.name, math.nan)
-            if not math.isfinite(value) or (with_checkpoint and not report.checkpoint):
+            if metric.result(report.metrics) is None or (with_checkpoint and not report.checkpoint):
                 continue
-            if best is None or metric.better(value, best.metrics[metric.name]):
-                best = report
-        return best
+            score = metric.score(report.metrics)
+            if best is None or score < best[0]:
+                best = score, report
+        return best[1] if best else None
 
-    def value(self, metric: Metric) -> float | None:
-        """The trial's objective: its best finite value, since that is the checkpoint one would take."""
+    def value(self, metric: Objectives) -> float | None:
+        """The trial's objective, the first of several: that of its best report, whose checkpoint one would take."""
         best = self.best(metric)
         return best.metrics[metric.name] if best else None

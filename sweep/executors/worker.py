@@ -30,8 +30,9 @@ class Worker:
     """The actor: one attempt at a time, or several that train together; their words are streamed to the driver.
 
     A report doesn't wait for its decision: training goes on at once. The decision on a report at a rung is given at the
-    next report, which waits for it: a stopped trial does one step too many, and which one depends on no timing. Between
-    rungs nobody waits; that the whole study ends is heard at the next report after the word has come.
+    next report, which waits for it: a stopped trial does one step too many, and which one depends on no timing. A trial
+    that pauses hands that step in, and goes on from there. Between rungs nobody waits; that the whole study ends is
+    heard at the next report after the word has come.
     """
 
     def __init__(
@@ -170,6 +171,10 @@ class Pipe:
     def _next(self, metrics: Mapping[str, float], deliver: Callable[[], None]) -> Decision:
         self.settle()
         earlier = self._earlier()
+        if earlier.action == "pause":
+            # A later attempt goes on from here: what was trained meanwhile need not be trained again.
+            deliver()
+            self.settle()
         if earlier.action != "advance":
             return earlier
         t = int(metrics[self._placement.time_attr])

@@ -50,8 +50,24 @@ class Weights(Facts):
     dtypes: list[str]
 
 
+class TakenUp(Facts):
+    """Where a trial went on from another's checkpoint with another config (population based training).
+
+    Attributes:
+        source: the other trial.
+        t: the fidelity of its checkpoint.
+        before: the trial's config until then.
+        after: its config since.
+    """
+
+    source: int = Field(ge=0)
+    t: int = Field(ge=0)
+    before: dict[str, Any]
+    after: dict[str, Any]
+
+
 class Lineage(Facts):
-    """Where the version came from."""
+    """Where the version came from; `taken_up` is what other trials had a part in it, oldest first."""
 
     study: str
     trial: int = Field(ge=0)
@@ -59,6 +75,7 @@ class Lineage(Facts):
     t: int = Field(ge=0)
     checkpoint_sha256: str
     spec_sha256: str
+    taken_up: list[TakenUp] = []
 
 
 class Manifest(Facts):

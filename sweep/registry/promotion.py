@@ -19,7 +19,7 @@ from sweep.registry.aliases import Aliases, check_alias_name
 from sweep.registry.card import card
 from sweep.registry.environment import environment_facts
 from sweep.registry.layout import MANIFEST, ModelFolder, Version, check_model_name
-from sweep.registry.manifest import FileFacts, Lineage, Manifest, Measured, Weights, curve_to_bytes
+from sweep.registry.manifest import FileFacts, Lineage, Manifest, Measured, TakenUp, Weights, curve_to_bytes
 from sweep.registry.opening import open_registry
 from sweep.registry.staging import remove_dead, staging_folder
 from sweep.registry.weights import NoWeightsError, extract_weights, write_weights
@@ -52,6 +52,7 @@ class Source:
         curve: the metrics of each report, in order.
         environment: from `environment_facts`, taken where the trial ran if that is possible.
         time_attr: the metric that counts fidelity.
+        taken_up: other trials whose checkpoints it went on from, oldest first.
     """
 
     study: str
@@ -70,6 +71,7 @@ class Source:
     curve: Sequence[Mapping[str, float]] = ()
     environment: Mapping[str, Any] = field(default_factory=environment_facts)
     time_attr: str = "epoch"
+    taken_up: Sequence[TakenUp] = ()
 
 
 class Verdict(NamedTuple):
@@ -207,6 +209,7 @@ class _Promotion:
             t=source.t,
             checkpoint_sha256=_digest(checkpoint),
             spec_sha256=source.spec_sha256,
+            taken_up=list(source.taken_up),
         )
 
     def existing(self) -> Version | None:

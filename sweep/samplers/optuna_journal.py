@@ -19,14 +19,14 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
+from sweep.core.objectives import Result, objectives
 from sweep.core.space import Space
 from sweep.core.spec import StudySpec
 from sweep.core.study import StudyMachine
-from sweep.core.trial import ENDS
-from sweep.samplers.optuna_space import STATES, running_trial
+from sweep.samplers.optuna_space import STATES, constraints, directions, running_trial
 
 _Write = tuple[Literal["add"], int, dict[str, Any]] | tuple[Literal["report"], int, int, float]
-_Tell = tuple[Literal["tell"], int, TrialState, float | None]
+_Tell = tuple[Literal["tell"], int, TrialState, Result | None]
 
 
 def is_current(path: Path, machine: StudyMachine) -> bool:
@@ -40,7 +40,7 @@ def is_current(path: Path, machine: StudyMachine) -> bool:
         return False
     written = Counter(trial.state for trial in study.get_trials(deepcopy=False))
     wanted = Counter(
-        STATES[ENDS[trial.state]] if trial.state in ENDS else TrialState.RUNNING
+        STATES[trial.end] if trial.end is not None else TrialState.RUNNING
         for trial in machine.trials.values()
         if trial.repeat_of is None
     )
@@ -56,13 +56,14 @@ class OptunaJournal:
 
     def __init__(self, path: Path, spec: StudySpec) -> None:
         self._spec = spec
+        self._metric = objectives(spec)
         path.unlink(missing_ok=True)
         # A writer that was killed leaves its lock, and would make the next one wait for ever.
         for stale in path.parent.glob(f"{path.name}.lock*"):
             with contextlib.suppress(FileNotFoundError):
                 stale.unlink()
         self._storage = JournalStorage(JournalFileBackend(str(path)))
-        optuna.create_study(storage=self._storage, study_name=spec.name, direction=spec.objective.goal)
+        optuna.create_study(storage=self._storage, study_name=spec.name, directions=directions(self._metric))
         self._study_id = self._storage.get_study_id_from_name(spec.name)
         self._space = Space(spec)
         self._ids: dict[int, int] = {}
@@ -75,13 +76,17 @@ class OptunaJournal:
         """A trial was created."""
         self._queue.put(("add", trial, dict(config)))
 
-    def report(self, trial: int, t: int, value: float) -> None:
-        """An intermediate value."""
-        self._queue.put(("report", trial, t, value))
+    def report(self, trial: int, t: int, result: Result) -> None:
+        """An intermediate value; of several objectives Optuna's records have none."""
+        if not self._metric.several:
+            self._queue.put(("report", trial, t, result.value))
 
-    def tell(self, trial: int, state: Literal["complete", "stopped", "failed"], value: float | None) -> None:
+    def pause(self, trial: int, *, paused: bool) -> None:
+        """A paused trial is RUNNING in the journal: Optuna has no word for it."""
+
+    def tell(self, trial: int, state: Literal["complete", "stopped", "failed"], result: Result | None) -> None:
         """The trial's end."""
-        self._queue.put(("tell", trial, STATES[state], value))
+        self._queue.put(("tell", trial, STATES[state], result))
 
     def close(self) -> None:
         """Wait until all is written.
@@ -109,6 +114,9 @@ class OptunaJournal:
                 self._ids[trial] = self._storage.create_new_trial(self._study_id, template_trial=template)
             case ("report", trial, t, value):
                 self._storage.set_trial_intermediate_value(self._ids[trial], t, value)
-            case ("tell", trial, state, value):
-                values = [value] if state is TrialState.COMPLETE and value is not None else None
-                self._storage.set_trial_state_values(self._ids.pop(trial), state, values)
+            case ("tell", trial, state, result):
+                trial_id = self._ids.pop(trial)
+                for name, excess in constraints(self._metric, result).items():
+                    self._storage.set_trial_system_attr(trial_id, f"constraints:{name}", excess)
+                values = list(result.values) if state is TrialState.COMPLETE and result is not None else None
+                self._storage.set_trial_state_values(trial_id, state, values)

@@ -6,21 +6,28 @@ resumed proposes what it would have proposed without the break, and nothing but 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import optuna
 from optuna.samplers import RandomSampler
-from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState
 
+from sweep.core.objectives import Result, objectives
 from sweep.core.seeds import derive
 from sweep.core.space import Space
 from sweep.core.spec import StudySpec
 from sweep.core.warm_start import Lesson
 from sweep.samplers.choosing import choose
-from sweep.samplers.optuna_space import STATES, learned_trial, running_trial, suggest
+from sweep.samplers.optuna_space import (
+    STATES,
+    constraints,
+    directions,
+    learned_trial,
+    running_trial,
+    suggest,
+)
+from sweep.samplers.paused_storage import PausedStorage
 from sweep.samplers.proposing import Proposer, joint_notes
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -39,10 +46,11 @@ class OptunaSampler:
     def __init__(self, spec: StudySpec, lessons: Sequence[Lesson] = ()) -> None:
         self._spec = spec
         self._space = Space(spec)
-        self._storage = InMemoryStorage()
+        self._metric = objectives(spec)
+        self._storage = PausedStorage()
         self._study = optuna.create_study(
             study_name=spec.name,
-            direction=spec.objective.goal,
+            directions=directions(self._metric),
             storage=self._storage,
             # None of its own is ever asked.
             sampler=RandomSampler(seed=0),
@@ -51,6 +59,7 @@ class OptunaSampler:
         # Our number to Optuna's id, of trials that haven't ended.
         self._ids: dict[int, int] = {}
         self._study.add_trials([learned_trial(self._space, lesson) for lesson in lessons])
+        self._shown: dict[int, Result] = {}
 
     @property
     def study(self) -> optuna.Study:
@@ -83,16 +92,28 @@ class OptunaSampler:
         """Take up a trial that was created earlier."""
         self._ids[trial] = self._storage.create_new_trial(self._study_id, running_trial(self._space, config))
 
-    def report(self, trial: int, t: int, value: float) -> None:
-        """An intermediate value."""
-        if not math.isnan(value):
-            self._storage.set_trial_intermediate_value(self._ids[trial], t, value)
+    def report(self, trial: int, t: int, result: Result) -> None:
+        """Intermediate values; of several objectives Optuna takes none."""
+        self._shown[trial] = result
+        if not self._metric.several:
+            self._storage.set_trial_intermediate_value(self._ids[trial], t, result.value)
 
-    def tell(self, trial: int, state: Literal["complete", "stopped", "failed"], value: float | None) -> None:
+    def pause(self, trial: int, *, paused: bool) -> None:
+        """A trial is PRUNED as long as it is paused."""
+        if paused:
+            self._storage.pause(self._ids[trial], constraints(self._metric, self._shown.get(trial)))
+        else:
+            self._storage.go_on(self._ids[trial])
+
+    def tell(self, trial: int, state: Literal["complete", "stopped", "failed"], result: Result | None) -> None:
         """The trial's end: stopped ones are PRUNED, with the values they reported; failed ones FAIL."""
-        told = STATES[state]
-        number = self._storage.get_trial_number_from_id(self._ids.pop(trial))
-        self._study.tell(number, value if told is TrialState.COMPLETE else None, told)
+        told, trial_id = STATES[state], self._ids.pop(trial)
+        last = self._shown.pop(trial, None)
+        self._storage.go_on(trial_id)
+        for name, excess in constraints(self._metric, result or last).items():
+            self._storage.set_trial_system_attr(trial_id, f"constraints:{name}", excess)
+        values = list(result.values) if told is TrialState.COMPLETE and result is not None else None
+        self._study.tell(self._storage.get_trial_number_from_id(trial_id), values, told)
 
     def _id(self, number: int) -> int:
         return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)

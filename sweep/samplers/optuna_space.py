@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
+from sweep.core.objectives import Objectives, Result
 from sweep.core.parameters import Choice, FloatRange, IntRange, Parameter
 from sweep.core.space import Space
 from sweep.core.values import place_in, steps_in
@@ -16,6 +17,23 @@ from sweep.core.warm_start import Lesson
 
 STATES = {"complete": TrialState.COMPLETE, "stopped": TrialState.PRUNED, "failed": TrialState.FAIL}
 """How Optuna calls the ends of a trial."""
+
+
+MOST_EXCESS = 1e12
+"""What a bound counts as exceeded by where its metric was never reported: Optuna reckons with the sum."""
+
+
+def directions(metric: Objectives) -> list[Literal["minimize", "maximize"]]:
+    """Which way each objective is better."""
+    return [goal.goal for goal in metric.goals if goal.goal is not None]
+
+
+def constraints(metric: Objectives, result: Result | None) -> dict[str, float]:
+    """A result's bounds as Optuna's constraints: above 0 where one is broken."""
+    if result is None:
+        return {}
+    pairs = zip(metric.bounds, result.excess, strict=True)
+    return {bound.name: min(excess, MOST_EXCESS) for bound, excess in pairs}
 
 
 def distribution(parameter: FloatRange | IntRange | Choice) -> BaseDistribution:

@@ -6,8 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol
 
+from sweep.core.objectives import Result
 from sweep.core.study import StudyMachine
-from sweep.core.trial import ENDS
+from sweep.core.trial import TrialState
 
 
 class Learner(Protocol):
@@ -17,11 +18,15 @@ class Learner(Protocol):
         """A trial was created."""
         ...
 
-    def report(self, trial: int, t: int, value: float) -> None:
-        """An intermediate value."""
+    def report(self, trial: int, t: int, result: Result) -> None:
+        """Intermediate values."""
         ...
 
-    def tell(self, trial: int, state: Literal["complete", "stopped", "failed"], value: float | None) -> None:
+    def pause(self, trial: int, *, paused: bool) -> None:
+        """A trial waits for its turn, or goes on."""
+        ...
+
+    def tell(self, trial: int, state: Literal["complete", "stopped", "failed"], result: Result | None) -> None:
         """The trial's end."""
         ...
 
@@ -34,10 +39,15 @@ def teach(study: StudyMachine, learners: Sequence[Learner]) -> None:
             if trial.repeat_of is not None:
                 # No sampler has proposed it.
                 continue
-            learner.add(trial.number, trial.config)
+            learner.add(trial.number, trial.config_in(1))
+            # Of a trial that took up another's work only what it has shown before says something of its config.
+            own = trial.lineage[0].attempt if trial.lineage else math.inf
             for report in trial.reports:
-                value = report.metrics.get(metric.name, math.nan)
-                if math.isfinite(value):
-                    learner.report(trial.number, report.t, value)
-            if trial.state in ENDS:
-                learner.tell(trial.number, ENDS[trial.state], trial.value(metric))
+                result = metric.result(report.metrics)
+                if result is not None and report.attempt < own:
+                    learner.report(trial.number, report.t, result)
+            if trial.state is TrialState.PAUSED:
+                learner.pause(trial.number, paused=True)
+            if trial.end is not None:
+                best = None if trial.lineage else trial.best(metric)
+                learner.tell(trial.number, trial.end, metric.result(best.metrics) if best else None)

@@ -46,6 +46,27 @@ def write(folder: Path, fill: Callable[[Path], None], meta: Mapping[str, Any]) -
         raise
 
 
+def copy(source: Path, target: Path) -> None:
+    """Copy a complete checkpoint; one that is at the target is replaced.
+
+    Its manifest says what the original's does: by whom it was trained.
+
+    Raises:
+        OSError: the disk refused; the target is as it was.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    beside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    shutil.rmtree(beside, ignore_errors=True)
+    try:
+        shutil.copytree(source, beside)
+        if target.exists():
+            remove(target)
+        publish_folder(beside, target)
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise
+
+
 def _digests(folder: Path) -> dict[str, dict[str, Any]]:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {

@@ -60,7 +60,7 @@ class EventLog:
             while data:
                 data = data[self._file.write(data) :]
         except OSError as error:
-            raise StorageError(_refused(self._path.parent, error)) from error
+            raise StorageError(refused(self._path.parent, error)) from error
 
     def sync(self) -> None:
         """Wait until the disk has all that was appended: once for many events, for it takes milliseconds.
@@ -73,7 +73,7 @@ class EventLog:
         try:
             os.fsync(self._file.fileno())
         except OSError as error:
-            raise StorageError(_refused(self._path.parent, error)) from error
+            raise StorageError(refused(self._path.parent, error)) from error
         self._unsynced = False
 
     def close(self) -> None:
@@ -96,12 +96,13 @@ def check_room(folder: Path) -> None:
     try:
         probe.write_bytes(bytes(PROBE_BYTES))
     except OSError as error:
-        raise StorageError(_refused(folder, error)) from error
+        raise StorageError(refused(folder, error)) from error
     finally:
         probe.unlink(missing_ok=True)
 
 
-def _refused(folder: Path, error: OSError) -> str:
+def refused(folder: Path, error: OSError) -> str:
+    """What we say when the disk refuses to write into a study's folder."""
     return f"{folder}: can't be written ({error.strerror}). Mend that, then go on: sweep resume {folder.name}"
 
 
@@ -147,4 +148,4 @@ def write_params(path: Path, config: dict[str, object]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
-        raise StorageError(_refused(path.parents[2], error)) from error
+        raise StorageError(refused(path.parents[2], error)) from error

@@ -46,6 +46,10 @@ class NoFiles:
         """Always."""
         return checkpoint
 
+    def copy(self, checkpoint: str, trial: int) -> str | None:
+        """A name of the trial's own, of the same fidelity."""
+        return f"{self.folder(trial)}/checkpoints/{checkpoint.rpartition('/')[2]}"
+
     def check_room(self) -> None:
         """There is."""
 

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from sweep.core.events import Outcome
+from sweep.core.objectives import objectives, ranked
 from sweep.core.spec import StudySpec
 from sweep.core.trial import Trial, TrialState
+from sweep.errors import StorageError
 from sweep.store import attempt_log, checkpoints
-from sweep.store.events import check_room, write_params
+from sweep.store.events import check_room, refused, write_params
 from sweep.store.paths import StudyPaths, checkpoint_t
 
 
@@ -28,6 +30,14 @@ class Files(Protocol):
 
     def usable(self, checkpoint: str) -> str | None:
         """The checkpoint's absolute folder, if it is still there."""
+        ...
+
+    def copy(self, checkpoint: str, trial: int) -> str | None:
+        """Copy another trial's checkpoint into this one's folder; its place, or None when it isn't there any more.
+
+        Raises:
+            StorageError: the disk refused.
+        """
         ...
 
     def check_room(self) -> None:
@@ -65,7 +75,7 @@ class TrialFiles:
     def __init__(self, paths: StudyPaths, spec: StudySpec) -> None:
         self._paths = paths
         self._spec = spec
-        self._metric = spec.objective
+        self._metric = objectives(spec)
         self._kept: list[Trial] = []
         # What the file says, and at least those that it promotes, or that repeats can make the best.
         promoted = spec.promote.top_k if spec.promote else 1
@@ -84,6 +94,18 @@ class TrialFiles:
         """See `Files`."""
         folder = self._paths.root / checkpoint
         return str(folder) if checkpoints.is_complete(folder) else None
+
+    def copy(self, checkpoint: str, trial: int) -> str | None:
+        """See `Files`."""
+        source = self._paths.root / checkpoint
+        if not checkpoints.is_complete(source):
+            return None
+        target = self._paths.trial(trial).checkpoints / source.name
+        try:
+            checkpoints.copy(source, target)
+        except OSError as error:
+            raise StorageError(refused(self._paths.root, error)) from error
+        return str(target.relative_to(self._paths.root))
 
     def check_room(self) -> None:
         """See `Files`."""
@@ -114,6 +136,8 @@ class TrialFiles:
     def _thin_out(self, trial: Trial) -> None:
         """Keep the last checkpoints of a trial that may go on, and its best."""
         written = [report.checkpoint for report in trial.reports if report.checkpoint]
+        # One that was copied from another trial is in no report.
+        written += [trial.checkpoint] if trial.checkpoint and trial.checkpoint not in written else []
         best = trial.best(self._metric, with_checkpoint=True)
         wanted = {*written[-self._spec.checkpoint.keep_last :], *([best.checkpoint] if best else [])}
         self._remove_except(trial, wanted, up_to=trial.t)
@@ -128,10 +152,9 @@ class TrialFiles:
             self._remove_except(trial, set())
             return
         candidates = [*self._kept, trial] if trial not in self._kept else self._kept
-        sign = 1 if self._metric.goal == "minimize" else -1
-        ranked = sorted(candidates, key=lambda each: (sign * _known(each.value(self._metric)), each.number))
-        self._kept = ranked[: self._most]
-        for dropped in ranked[self._most :]:
+        best_first = ranked(candidates, self._metric)
+        self._kept = best_first[: self._most]
+        for dropped in best_first[self._most :]:
             self._remove_except(dropped, set())
         if trial in self._kept:
             best = trial.best(self._metric, with_checkpoint=True)
@@ -143,10 +166,3 @@ class TrialFiles:
         for folder in checkpoints.complete_ones(self._paths.trial(trial.number).checkpoints):
             if folder not in keep and checkpoint_t(folder) <= up_to:
                 checkpoints.remove(folder)
-
-
-def _known(value: float | None) -> float:
-    """A value that was seen to be there."""
-    if value is None:
-        raise AssertionError("a trial without a value is never kept")
-    return value

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sweep.core.plan import Plan
+from sweep.core.plan import Ladder, Plan
 from sweep.core.space import describe
-from sweep.core.spec import StudySpec
+from sweep.core.spec import Metric, StudySpec
 from sweep.core.units import format_duration
 from sweep.watch.text import Glyphs, counted
 from sweep.watch.view import Cell, Hanging, View, facts, note, stacked, table
@@ -32,7 +32,10 @@ def plan_view(spec: StudySpec, plan: Plan, notes: tuple[str, ...] = ()) -> View:
         "at_once": plan.slots,
         "gpu": plan.gpu,
         "time_attr": spec.scheduler.time_attr,
-        "rungs": [{"t": rung.t, "expected_trials": rung.expected_trials} for rung in plan.rungs],
+        "scheduler": spec.scheduler.type,
+        "judging": plan.judging,
+        "rungs": _rungs(plan.ladders[0]),
+        "brackets": [{"expected_trials": each.trials, "rungs": _rungs(each)} for each in plan.ladders],
         "expected_steps": plan.expected_t,
         "at_most_steps": plan.longest_t,
         "at_most_gpu_hours_per_second_of_step": plan.most_gpu_hours(1.0),
@@ -52,18 +55,37 @@ def _draw(spec: StudySpec, plan: Plan, notes: tuple[str, ...], glyphs: Glyphs) -
                 ],
                 glyphs,
             ),
-            table(
-                [(spec.scheduler.time_attr, "r"), ("trials expected", "r")],
-                [(str(rung.t), _expected(plan, rung.expected_trials)) for rung in plan.rungs],
-                glyphs,
-            ),
+            _ladders(spec, plan, glyphs),
             *(note(line, glyphs) for line in notes),
         ]
     )
 
 
+def _rungs(ladder: Ladder) -> list[dict[str, float]]:
+    return [{"t": rung.t, "expected_trials": rung.expected_trials} for rung in ladder.rungs]
+
+
+def _ladders(spec: StudySpec, plan: Plan, glyphs: Glyphs) -> RenderableType:
+    """A row a rung; with several brackets a column a bracket."""
+    unit = spec.scheduler.time_attr
+    if len(plan.ladders) == 1:
+        rows: list[list[Cell]] = [[str(rung.t), _expected(plan, rung.expected_trials)] for rung in plan.rungs]
+        return table([(unit, "r"), ("trials expected", "r")], rows, glyphs)
+    found = [{rung.t: rung.expected_trials for rung in each.rungs} for each in plan.ladders]
+    rows = [
+        [str(t), *(_expected(plan, each[t]) if t in each else "" for each in found)]
+        for t in sorted({t for each in found for t in each})
+    ]
+    return table([(unit, "r"), *((f"bracket {number}", "r") for number in range(len(found)))], rows, glyphs)
+
+
 def _expected(plan: Plan, trials: float) -> str:
     return f"{trials:.0f}" if plan.trials else f"{trials:.0%}"
+
+
+def _metric(metric: Metric) -> str:
+    bounds = [f"{word} {value:g}" for word, value in (("min", metric.min), ("max", metric.max)) if value is not None]
+    return ", ".join([metric.name, *([metric.goal] if metric.goal else []), *bounds])
 
 
 def _facts(spec: StudySpec, plan: Plan) -> list[tuple[str, Cell]]:
@@ -76,7 +98,8 @@ def _facts(spec: StudySpec, plan: Plan) -> list[tuple[str, Cell]]:
     ends += [f"less than {budget.min_improvement:g} to be gained"] if budget.min_improvement else []
     rows: list[tuple[str, Cell]] = [
         ("study", (spec.name, "bold")),
-        ("metric", f"{spec.objective.name}, {spec.objective.goal}"),
+        ("metric", "; ".join(map(_metric, spec.metrics))),
+        ("scheduler", plan.judging),
         ("budget", " or ".join(ends) or "until stopped"),
         ("at once", f"{plan.slots} on this machine"),
     ]
@@ -88,6 +111,9 @@ def _facts(spec: StudySpec, plan: Plan) -> list[tuple[str, Cell]]:
         rows.append(
             (f"{unit}s", f"about {plan.expected_t:.0f}, at most {plan.longest_t} ({saved:.0%} saved by stopping early)")
         )
+    elif plan.longest_t is not None:
+        rows.append((f"{unit}s", f"at most {plan.longest_t}"))
+    if plan.longest_t is not None:
         hours = plan.most_gpu_hours(1.0)
         if hours:
             rows.append(("GPU-hours", f"at most {hours:.3g} for each second that one {unit} of one trial takes"))

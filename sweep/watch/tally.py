@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sweep.core import events as ev
+from sweep.core.objectives import objectives
 from sweep.core.plan import make, survival
 from sweep.core.spec import StudySpec
 from sweep.core.study import Ending, StudyMachine
@@ -95,7 +96,7 @@ class Tally:
 
     def __init__(self, spec: StudySpec, rungs: list[int]) -> None:
         self.spec = spec
-        self.metric = spec.objective
+        self.metric = objectives(spec)
         self.counts = dict.fromkeys(TrialState, 0)
         self.running: dict[int, Running] = {}
         self.rungs = [RungCount(t, 0, None) for t in rungs]
@@ -192,6 +193,12 @@ class Tally:
             case ev.Decided() if event.action != "advance" or event.rung is not None:
                 # That a trial goes on between two rungs is no news.
                 self.decisions.append(event)
+                # A paused one may go on.
+                self._see(study.trials[event.trial])
+            case ev.Exploited():
+                trial = study.trials[event.trial]
+                self._see(trial)
+                self._reached[trial.number] = trial.t
             case ev.AttemptEnded():
                 self._end(study, study.trials[event.trial], event)
             case _:
@@ -244,7 +251,8 @@ class Tally:
         row.t, row.value = t, value
         if value is not None and math.isfinite(value):
             row.curve.append(value)
-            self._contend(Best(value, trial.number, t))
+            if not any(excess > 0 for excess in self.metric.excess(event.metrics)):
+                self._contend(Best(value, trial.number, t))
         self._pass_rungs(before, t, value)
 
     def _pass_rungs(self, before: int, t: int, value: float | None) -> None:

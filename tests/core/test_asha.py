@@ -2,15 +2,32 @@
 
 import math
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sweep.core.schedulers.asha import Asha, draw_bracket, judge, ladder
+from sweep.core.objectives import Objectives
+from sweep.core.schedulers.asha import Asha
+from sweep.core.schedulers.rungs import draw_bracket, ladder
 from sweep.core.spec import Metric, Scheduler
+from sweep.core.trial import Trial, TrialState
 
 LOSS = Metric(name="loss", goal="minimize")
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False, width=32)
+
+
+class Judged:
+    """ASHA with trials that have nothing but a number and a bracket."""
+
+    def __init__(self, metric=LOSS, **rules):
+        self.asha = Asha(Scheduler(**{"max_t": 27, **rules}), Objectives([metric]), seed=0)
+        self.name = metric.name
+
+    def report(self, number, bracket, t, value):
+        metrics = {} if value is None else {self.name: value}
+        return self.asha.report(Trial(number, {}, bracket, 0.0), t, metrics)
+
+    def recorded(self, bracket=0):
+        return self.asha.rungs.recorded(bracket)
 
 
 def test_ladder_climbs_by_the_reduction_factor_and_ends_below_max_t():
@@ -22,63 +39,69 @@ def test_ladder_climbs_by_the_reduction_factor_and_ends_below_max_t():
 
 @given(peers=st.lists(NUMBERS, max_size=40), value=NUMBERS, factor=st.integers(2, 5))
 def test_only_the_best_share_of_a_rung_advances(peers, value, factor):
-    decision = judge(value, sorted(peers), reduction_factor=factor, rung=1)
+    judged = Judged(reduction_factor=factor)
+    for number, peer in enumerate(peers):
+        judged.report(number, 0, 1, peer)
+    decision = judged.report(len(peers), 0, 1, value)
     better = sum(peer < value for peer in peers)
     places = max(1, (len(peers) + 1) // factor)
     assert (decision.action == "advance") == (better < places)
 
 
-@given(peers=st.lists(NUMBERS, max_size=10))
-def test_nan_never_advances(peers):
-    assert judge(math.nan, sorted(peers), reduction_factor=2, rung=1).action == "stop"
-
-
-@pytest.mark.parametrize("value", [None, math.nan])
-def test_missing_value_stops_and_is_not_recorded(value):
-    asha = Asha(Scheduler(max_t=27), LOSS)
-    decision = asha.report(0, 0, 1, value)
+@given(peers=st.lists(NUMBERS, max_size=10), value=st.sampled_from([None, math.nan]))
+def test_nan_and_missing_values_stop_and_are_not_recorded(peers, value):
+    judged = Judged()
+    for number, peer in enumerate(peers):
+        judged.report(number, 0, 1, peer)
+    decision = judged.report(len(peers), 0, 1, value)
     assert decision.action == "stop"
     assert "it can't advance" in decision.reason
-    assert asha.recorded()[1] == 0
+    assert judged.recorded()[1] == len(peers)
 
 
-def test_reduction_factor_below_two_is_refused():
-    with pytest.raises(ValueError, match="reduction_factor is 1; below 2 nobody would be stopped"):
-        judge(1.0, [], reduction_factor=1, rung=1)
+def test_failed_trial_leaves_its_rungs():
+    judged = Judged()
+    judged.report(0, 0, 1, 0.1)
+    judged.report(0, 0, 3, 0.1)
+    judged.asha.ended(Trial(0, {}, 0, 0.0, state=TrialState.STOPPED))
+    assert judged.report(1, 0, 1, 0.2).action == "stop"
+    judged.asha.ended(Trial(0, {}, 0, 0.0, state=TrialState.FAILED))
+    assert judged.recorded() == {1: 1, 3: 0, 9: 0}
+    assert judged.report(2, 0, 1, 0.15).action == "advance"
 
 
 def test_report_between_rungs_is_not_judged():
-    asha = Asha(Scheduler(max_t=27), LOSS)
-    asha.report(0, 0, 1, 0.1)
-    assert asha.report(0, 0, 2, 99.0).action == "advance"
-    assert asha.recorded() == {1: 1, 3: 0, 9: 0}
+    judged = Judged()
+    judged.report(0, 0, 1, 0.1)
+    assert judged.report(0, 0, 2, 99.0).action == "advance"
+    assert judged.recorded() == {1: 1, 3: 0, 9: 0}
 
 
 def test_report_past_several_rungs_is_judged_at_the_highest_alone():
     """Its value would be unfair to those who stood at the lower ones (and Ray's ASHA would record it there later)."""
-    asha = Asha(Scheduler(max_t=27), LOSS)
-    assert asha.report(0, 0, 5, 0.5).rung == 3
-    assert asha.report(0, 0, 6, 0.5).rung is None
-    assert asha.recorded() == {1: 0, 3: 1, 9: 0}
+    judged = Judged()
+    assert judged.report(0, 0, 5, 0.5).rung == 3
+    assert judged.report(0, 0, 6, 0.5).rung is None
+    assert judged.recorded() == {1: 0, 3: 1, 9: 0}
 
 
 def test_maximize_turns_the_order_round():
-    asha = Asha(Scheduler(max_t=27), Metric(name="accuracy", goal="maximize"))
-    assert asha.report(0, 0, 1, 0.5).action == "advance"
-    assert asha.report(1, 0, 1, 0.4).action == "stop"
-    assert asha.report(2, 0, 1, 0.6).action == "advance"
+    judged = Judged(Metric(name="accuracy", goal="maximize"))
+    assert judged.report(0, 0, 1, 0.5).action == "advance"
+    assert judged.report(1, 0, 1, 0.4).action == "stop"
+    assert judged.report(2, 0, 1, 0.6).action == "advance"
 
 
 def test_rungs_of_different_brackets_do_not_mix():
-    asha = Asha(Scheduler(max_t=27, brackets=2), LOSS)
-    asha.report(0, 0, 3, 0.1)
-    assert asha.report(1, 1, 3, 0.9).action == "advance"
+    judged = Judged(brackets=2)
+    judged.report(0, 0, 3, 0.1)
+    assert judged.report(1, 1, 3, 0.9).action == "advance"
 
 
 def test_infinite_value_is_worse_than_any_number():
-    asha = Asha(Scheduler(max_t=27), LOSS)
-    asha.report(0, 0, 1, 1e30)
-    assert asha.report(1, 0, 1, math.inf).action == "stop"
+    judged = Judged()
+    judged.report(0, 0, 1, 1e30)
+    assert judged.report(1, 0, 1, math.inf).action == "stop"
 
 
 @given(seed=st.integers(0, 2**31 - 1), trial=st.integers(0, 10_000), brackets=st.integers(1, 4))

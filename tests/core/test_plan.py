@@ -4,9 +4,12 @@ import math
 import random
 
 from sweep.core import plan
+from sweep.core.objectives import Objectives
 from sweep.core.schedulers.asha import Asha
 from sweep.core.spec import Budget, FloatRange, Metric, Resources, Scheduler, StudySpec
 from sweep.core.trial import Report, Trial
+
+LOSS = Objectives([Metric(name="loss", goal="minimize")])
 
 
 def spec(**changes):
@@ -33,13 +36,13 @@ def test_expectation_is_what_random_arrivals_do():
     made = plan.make(spec(), slots=1)
     spent = []
     for seed in range(300):
-        generator, asha = random.Random(seed), Asha(Scheduler(max_t=9), Metric(name="loss", goal="minimize"))
+        generator, asha = random.Random(seed), Asha(Scheduler(max_t=9), LOSS, seed=0)
         total = 0
         for trial in range(27):
             for t in (1, 3, 9):
                 reached = t
                 # A trial's rank at one rung says nothing about the next: every order is as likely.
-                if t < 9 and asha.report(trial, 0, t, generator.random()).action == "stop":
+                if t < 9 and asha.report(Trial(trial, {}, 0, 0.0), t, {"loss": generator.random()}).action == "stop":
                     break
             total += reached
         spent.append(total)
@@ -66,9 +69,9 @@ def test_a_rungs_best_is_of_the_first_report_at_or_past_it_and_before_the_next()
         trial(3, (1, math.nan), (2, 0.0)),
         trial(4),
     ]
-    table = plan.survival(trials, [1, 3, 9], Metric(name="loss", goal="minimize"))
+    table = plan.survival(trials, [1, 3, 9], LOSS)
     assert table == [(1, 4, 0.7), (3, 3, 0.2), (9, 1, 0.5)]
-    assert plan.survival(trials, [1, 3, 9], Metric(name="acc", goal="maximize"))[0] == (1, 4, None)
+    assert plan.survival(trials, [1, 3, 9], Objectives([Metric(name="acc", goal="maximize")]))[0] == (1, 4, None)
 
 
 def test_study_that_only_time_ends_has_no_bound_in_epochs():

@@ -82,7 +82,10 @@ def test_repeats_are_judged_by_nobody_and_told_to_no_sampler():
     run.end(trial, attempt, "returned")
     assert set(told(run)) == {0, 1, 2}
     assert {c.trial for c in run.commands if isinstance(c, core.ReportToSampler)} == {0, 1, 2}
-    assert run.machine.asha.recorded() == {1: 0, 2: 0, 4: 0, 8: 0} or sum(run.machine.asha.recorded().values()) == 3
+    assert (
+        run.machine.scheduler.rungs.recorded() == {1: 0, 2: 0, 4: 0, 8: 0}
+        or sum(run.machine.scheduler.rungs.recorded().values()) == 3
+    )
 
 
 def test_repeats_count_for_no_limit_of_trials_and_no_patience():

@@ -5,86 +5,15 @@ import math
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from study_runs import Run, spec, told
 
 from sweep.core import events as ev
 from sweep.core import study as core
 from sweep.core.fates import MAX_LOSSES_IN_A_ROW
 from sweep.core.pool import Node
-from sweep.core.spec import Budget, FloatRange, Metric, Resources, Retries, Scheduler, Search, StudySpec
+from sweep.core.spec import Budget, Metric, Resources, Retries, Scheduler, Search
 from sweep.core.study import StudyMachine, replay
 from sweep.core.trial import IllegalTransitionError, TrialState
-
-
-def spec(**changes):
-    fields = {
-        "name": "s",
-        "entrypoint": "m:train",
-        "metric": Metric(name="loss", goal="minimize"),
-        "parameters": {"x": FloatRange(min=0, max=1)},
-        "scheduler": Scheduler(max_t=9),
-        "budget": Budget(trials=5),
-    }
-    return StudySpec(**(fields | changes))
-
-
-class Run:
-    """Plays the driver: answers AskConfig, remembers what was to start, keeps the history."""
-
-    def __init__(self, study_spec, slots=2, nodes=(), gpu=0.0):
-        self.machine = StudyMachine(study_spec)
-        self.history, self.commands, self.starts = [], [], []
-        self.now = 1000.0
-        self.asked = None
-        self.slots, self.nodes, self.gpu = slots, list(nodes), gpu
-
-    def handle(self, event):
-        self.history.append(event)
-        commands = self.machine.handle(event)
-        self.commands += commands
-        for command in commands:
-            if isinstance(command, core.AskConfig):
-                assert self.asked is None, "asked twice without an answer"
-                self.asked = command.trial
-            if isinstance(command, core.StartAttempt):
-                self.starts.append(command)
-        if self.asked is not None:
-            number, self.asked = self.asked, None
-            self.handle(ev.TrialCreated(time=self.tick(), trial=number, config={"x": number / 100}))
-        return commands
-
-    def tick(self, seconds=1.0):
-        self.now += seconds
-        return self.now
-
-    def begin(self):
-        self.starts.clear()
-        return self.handle(
-            ev.RunStarted(time=self.tick(), executor="test", slots=self.slots, nodes=self.nodes, gpu=self.gpu)
-        )
-
-    def start(self):
-        command = self.starts.pop(0)
-        gpu = command.demand.gpu
-        self.handle(ev.AttemptStarted(time=self.tick(), trial=command.trial, attempt=command.attempt, gpu=gpu))
-        return command.trial, command.attempt
-
-    def report(self, trial, attempt, t, **metrics):
-        event = ev.Reported(time=self.tick(), trial=trial, attempt=attempt, metrics={"epoch": t, **metrics})
-        commands = self.handle(event)
-        (answer,) = [command for command in commands if isinstance(command, core.Answer)]
-        return answer.decision
-
-    def end(self, trial, attempt, outcome, error=None, cause=None):
-        return self.handle(
-            ev.AttemptEnded(time=self.tick(), trial=trial, attempt=attempt, outcome=outcome, error=error, cause=cause)
-        )
-
-    def ended(self):
-        return [command for command in self.commands if isinstance(command, core.EndRun)]
-
-
-def told(run):
-    return {c.trial: (c.state, c.value) for c in run.commands if isinstance(c, core.TellSampler)}
 
 
 def test_no_more_attempts_are_placed_than_there_are_slots():
@@ -297,30 +226,39 @@ def test_illegal_event_tells_the_trials_story():
         run.end(0, 1, "returned")
 
 
-METRICS = st.fixed_dictionaries(
-    {}, optional={"loss": st.one_of(st.floats(allow_nan=True, allow_infinity=True), st.just(math.nan))}
-)
+VALUES = st.one_of(st.floats(allow_nan=True, allow_infinity=True), st.just(math.nan))
+METRICS = st.fixed_dictionaries({}, optional={"loss": VALUES, "size": VALUES})
 
 
 @st.composite
 def specs(draw):
+    rule = draw(st.sampled_from(["asha", "hyperband", "median", "pbt", "none"]))
+    further = [
+        [],
+        [Metric(name="size", max=0.0)],
+        *([[Metric(name="size", goal="minimize")]] if rule != "median" else []),
+    ]
     return spec(
         scheduler=Scheduler(
-            type=draw(st.sampled_from(["asha", "none"])),
+            type=rule,
             max_t=draw(st.integers(9, 12)),
             reduction_factor=draw(st.integers(2, 3)),
             brackets=draw(st.integers(1, 2)),
+            promote=draw(st.booleans()),
         ),
         budget=Budget(
             trials=draw(st.integers(1, 8)),
             failures=draw(st.sampled_from([None, 2])),
             **draw(st.sampled_from([{}, {"time": 40.0}, {"time": 400.0}])),
         ),
-        metric=Metric(
-            name="loss",
-            goal=draw(st.sampled_from(["minimize", "maximize"])),
-            target=draw(st.sampled_from([None, 0.0])),
-        ),
+        metric=[
+            Metric(
+                name="loss",
+                goal=draw(st.sampled_from(["minimize", "maximize"])),
+                target=draw(st.sampled_from([None, 0.0])),
+            ),
+            *draw(st.sampled_from(further)),
+        ],
         retries=Retries(max=draw(st.integers(0, 2))),
         search=Search(seed=draw(st.integers(0, 5))),
     )
@@ -357,7 +295,7 @@ def test_any_history_is_legal_loses_no_trial_and_replays_to_the_same_commands(st
             trial = data.draw(st.sampled_from(sorted(live)))
             attempt, _, verdict = live.pop(trial)
             outcomes = {None: ["returned", "failed", "lost"], "advance": ["returned", "failed", "lost"]}
-            given_up = {"stop": ["stopped"], "finish": ["returned"], "pause": ["interrupted"]}
+            given_up = {"stop": ["stopped"], "finish": ["returned"], "pause": ["interrupted", "failed", "lost"]}
             run.end(trial, attempt, data.draw(st.sampled_from((outcomes | given_up)[verdict])), "why")
         elif move == "interrupt":
             run.handle(ev.StopRequested(time=run.tick(), reason="Ctrl-C"))
@@ -396,7 +334,7 @@ def test_replay_of_a_history_gives_the_same_state():
     run.report(0, 1, 1, loss=0.5)
     again = replay(run.machine.spec, run.history)
     assert again.trials == run.machine.trials
-    assert again.asha.recorded() == run.machine.asha.recorded() == {1: 1, 3: 0}
+    assert again.scheduler.rungs.recorded() == run.machine.scheduler.rungs.recorded() == {1: 1, 3: 0}
 
 
 @pytest.mark.parametrize("cause", ["gpu_memory", "host_memory"])

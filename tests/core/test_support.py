@@ -19,7 +19,7 @@ derived: {a: lr * 2}
 zip: [[w, h]]
 constraints: [a < 1]
 search: {algorithm: random, seed: 1, startup_trials: 3, points_to_evaluate: [{lr: 0.01}], warm_start: [a]}
-scheduler: {type: asha, max_t: 9, brackets: 2}
+scheduler: {type: asha, max_t: 9, brackets: 2, promote: true}
 budget: {trials: 10, time: 1h, failures: 3}
 resources: {gpu: 0.5, cpu: 2, gpu_memory: 8GiB, max_concurrent: 3}
 retries: {max: 2, on_oom: grow}
@@ -45,8 +45,6 @@ def test_what_is_supported_is_not_mentioned():
     [
         ("search: {algorithm: gp}\n", "vit.yaml:5:21: search.algorithm: gp is not supported by this version. Use tpe"),
         ("search: {algorithm: grid}\n", "search.algorithm: grid is not supported"),
-        ("scheduler: {type: pbt}\n", "scheduler.type: pbt is not supported by this version. Use asha or none."),
-        ("scheduler: {promote: true}\n", "scheduler.promote: pausing at rungs is not supported"),
         ("budget: {gpu_hours: 3}\nresources: {fuse: 4}\n", "budget.gpu_hours: with resources.fuse it is not supported"),
         ("budget: {cost: 3}\n", "budget.cost: is not supported"),
         ("storage: s3://bucket/x\n", "vit.yaml:5:10: storage: a bucket is not supported by this version."),
@@ -59,13 +57,10 @@ def test_each_missing_engine_has_its_line(addition, line):
     assert line in found
 
 
-def test_scripts_and_several_metrics():
+def test_scripts():
     text = MINIMAL.replace("entrypoint: sweep.training.vision:train", "command: python train.py")
     (found,) = unsupported(load(text, source="vit.yaml"))
     assert found.startswith("vit.yaml:1:10: command: a script is not supported")
-    metrics = "[{name: a, goal: minimize}, {name: b, goal: minimize}]"
-    (found,) = unsupported(load(MINIMAL.replace("{name: val_loss, goal: minimize}", metrics), source="vit.yaml"))
-    assert found.startswith("vit.yaml:2:9: metric: a list of several metrics is not supported")
 
 
 def test_what_several_metrics_or_changing_configs_have_no_meaning_for():

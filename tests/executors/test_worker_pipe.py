@@ -73,3 +73,11 @@ def test_without_known_rungs_each_report_waits_for_the_one_before(pipe):
     channel = pipe(None)
     report(channel, 1)
     assert waits(channel, 2) == (True, "stop")
+
+
+def test_paused_trial_hands_in_the_step_that_it_had_done(pipe):
+    channel = pipe((3,))
+    report(channel, 3)
+    channel.decisions.put(Decision("pause", "it waits for its turn"))
+    assert report(channel, 4).action == "pause"
+    assert [message.metrics["epoch"] for message in channel.take()] == [3, 4]

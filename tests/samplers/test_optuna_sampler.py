@@ -7,6 +7,7 @@ import pytest
 from optuna.trial import TrialState
 
 from sweep.core import events as ev
+from sweep.core.objectives import Result
 from sweep.core.space import contains
 from sweep.core.spec import Budget, Choice, Constant, FloatRange, IntRange, Metric, Scheduler, Search, StudySpec
 from sweep.core.study import StudyMachine
@@ -45,11 +46,11 @@ def play(sampler, numbers):
     for number in numbers:
         config = sampler.ask(number)
         configs.append(config)
-        sampler.report(number, 1, loss(config) + 1)
+        sampler.report(number, 1, Result((loss(config) + 1,)))
         if number % 3 == 2:
-            sampler.tell(number, "stopped", loss(config) + 1)
+            sampler.tell(number, "stopped", Result((loss(config) + 1,)))
         else:
-            sampler.tell(number, "complete", loss(config))
+            sampler.tell(number, "complete", Result((loss(config),)))
     return configs
 
 
@@ -78,8 +79,8 @@ def test_resumed_study_proposes_what_it_would_have_without_the_break(algorithm):
     resumed = OptunaSampler(spec(algorithm))
     for number, config in enumerate(whole[:13]):
         resumed.add(number, config)
-        resumed.report(number, 1, loss(config) + 1)
-        resumed.tell(number, "stopped" if number % 3 == 2 else "complete", loss(config))
+        resumed.report(number, 1, Result((loss(config) + 1,)))
+        resumed.tell(number, "stopped" if number % 3 == 2 else "complete", Result((loss(config),)))
     assert play(resumed, range(13, 20)) == whole[13:]
 
 
@@ -87,23 +88,15 @@ def test_stopped_is_pruned_with_its_values_failed_is_fail_and_the_others_run():
     sampler = OptunaSampler(spec())
     for number in range(4):
         sampler.ask(number)
-    sampler.report(0, 1, 0.5)
-    sampler.report(0, 3, 0.4)
-    sampler.tell(0, "stopped", 0.4)
+    sampler.report(0, 1, Result((0.5,)))
+    sampler.report(0, 3, Result((0.4,)))
+    sampler.tell(0, "stopped", Result((0.4,)))
     sampler.tell(1, "failed", None)
-    sampler.report(2, 9, 0.1)
-    sampler.tell(2, "complete", 0.1)
+    sampler.report(2, 9, Result((0.1,)))
+    sampler.tell(2, "complete", Result((0.1,)))
     states = [trial.state for trial in sampler.study.trials]
     assert states == [TrialState.PRUNED, TrialState.FAIL, TrialState.COMPLETE, TrialState.RUNNING]
     assert sampler.study.trials[0].intermediate_values == {1: 0.5, 3: 0.4}
-
-
-def test_nan_is_never_told():
-    sampler = OptunaSampler(spec())
-    sampler.ask(0)
-    sampler.report(0, 1, math.nan)
-    sampler.tell(0, "failed", None)
-    assert sampler.study.trials[0].intermediate_values == {}
 
 
 def test_points_to_evaluate_come_first_and_gaps_are_proposed():
@@ -163,10 +156,10 @@ def test_journal_opens_in_optuna_with_the_same_numbers_states_and_values(tmp_pat
     sampler, journal = OptunaSampler(spec(goal="maximize")), OptunaJournal(path, spec(goal="maximize"))
     for number in range(3):
         journal.add(number, sampler.ask(number))
-    journal.report(1, 1, 0.5)
-    journal.tell(1, "stopped", 0.5)
-    journal.report(0, 9, 0.9)
-    journal.tell(0, "complete", 0.9)
+    journal.report(1, 1, Result((0.5,)))
+    journal.tell(1, "stopped", Result((0.5,)))
+    journal.report(0, 9, Result((0.9,)))
+    journal.tell(0, "complete", Result((0.9,)))
     journal.close()
     study = journal_trials(path)
     assert study.direction == optuna.study.StudyDirection.MAXIMIZE

@@ -4,6 +4,7 @@ import pytest
 from optuna.trial import TrialState
 
 from sweep.core.loading import load
+from sweep.core.objectives import Result
 from sweep.core.space import NoConfigError, Space, contains
 from sweep.samplers.optuna_journal import OptunaJournal
 from sweep.samplers.optuna_sampler import OptunaSampler
@@ -64,9 +65,9 @@ def play(sampler, numbers, *, running=3):
 
 
 def end(sampler, number, config):
-    sampler.report(number, 1, loss(config) + 1)
+    sampler.report(number, 1, Result((loss(config) + 1,)))
     state = ["complete", "stopped", "complete", "failed"][number % 4]
-    sampler.tell(number, state, None if state == "failed" else loss(config))
+    sampler.tell(number, state, None if state == "failed" else Result((loss(config),)))
 
 
 @pytest.mark.parametrize("algorithm", ["tpe", "random", "auto"])

@@ -45,7 +45,7 @@ def test_a_run_is_told_without_a_line_for_each_report(spec, paths):
     bests = text.count("  best so far: ")
     top = play.machine.best
     assert f"trial {top.number} {top.state.value} at epoch {top.t}: val_loss " in text
-    assert f", the best so far; {top.reason}" in text
+    assert f"; {top.reason}" in text
     reports = sum(isinstance(event, ev.Reported) for event in play.events)
     assert len(lines) == 3 + 2 * len(play.machine.trials) + bests + 1
     assert bests < reports

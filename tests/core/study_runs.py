@@ -1,0 +1,104 @@
+"""Plays the driver for a study: for tests of the pure core."""
+
+from __future__ import annotations
+
+from sweep.core import commands as core
+from sweep.core import events as ev
+from sweep.core.spec import Budget, FloatRange, Metric, Scheduler, StudySpec
+from sweep.core.study import StudyMachine
+
+
+def spec(**changes):
+    fields = {
+        "name": "s",
+        "entrypoint": "m:train",
+        "metric": Metric(name="loss", goal="minimize"),
+        "parameters": {"x": FloatRange(min=0, max=1)},
+        "scheduler": Scheduler(max_t=9),
+        "budget": Budget(trials=5),
+    }
+    return StudySpec(**(fields | changes))
+
+
+class Run:
+    """Plays the driver: answers AskConfig, remembers what was to start, keeps the history."""
+
+    def __init__(self, study_spec, slots=2, nodes=(), gpu=0.0):
+        self.machine = StudyMachine(study_spec)
+        self.history, self.commands, self.starts, self.copies = [], [], [], []
+        self.now = 1000.0
+        self.asked = None
+        self.slots, self.nodes, self.gpu = slots, list(nodes), gpu
+
+    def handle(self, event):
+        self.history.append(event)
+        commands = self.machine.handle(event)
+        self.commands += commands
+        for command in commands:
+            if isinstance(command, core.AskConfig):
+                assert self.asked is None, "asked twice without an answer"
+                self.asked = command.trial
+            if isinstance(command, core.StartAttempt):
+                self.starts.append(command)
+            if isinstance(command, core.CopyCheckpoint):
+                self.copies.append(command)
+        if self.asked is not None:
+            number, self.asked = self.asked, None
+            self.handle(ev.TrialCreated(time=self.tick(), trial=number, config={"x": number / 100}))
+        while self.copies:
+            self.copy(self.copies.pop(0))
+        return commands
+
+    def copy(self, command):
+        trial, copy = self.machine.trials[command.trial], command.copy
+        self.handle(
+            ev.Exploited(
+                time=self.tick(),
+                trial=trial.number,
+                source=copy.source,
+                t=copy.t,
+                checkpoint=f"trials/{trial.number}/epoch-{copy.t}",
+                before=trial.config,
+                after=copy.config,
+                reason=command.reason,
+            )
+        )
+
+    def tick(self, seconds=1.0):
+        self.now += seconds
+        return self.now
+
+    def begin(self):
+        self.starts.clear()
+        self.copies.clear()
+        self.asked = None
+        return self.handle(
+            ev.RunStarted(time=self.tick(), executor="test", slots=self.slots, nodes=self.nodes, gpu=self.gpu)
+        )
+
+    def start(self):
+        command = self.starts.pop(0)
+        gpu = command.demand.gpu
+        self.handle(ev.AttemptStarted(time=self.tick(), trial=command.trial, attempt=command.attempt, gpu=gpu))
+        return command.trial, command.attempt
+
+    def report(self, trial, attempt, t, *, saved=True, **metrics):
+        checkpoint = f"trials/{trial}/epoch-{t}" if saved else None
+        event = ev.Reported(
+            time=self.tick(), trial=trial, attempt=attempt, metrics={"epoch": t, **metrics}, checkpoint=checkpoint
+        )
+        commands = self.handle(event)
+        (answer,) = [command for command in commands if isinstance(command, core.Answer)]
+        return answer.decision
+
+    def end(self, trial, attempt, outcome, error=None, cause=None):
+        return self.handle(
+            ev.AttemptEnded(time=self.tick(), trial=trial, attempt=attempt, outcome=outcome, error=error, cause=cause)
+        )
+
+    def ended(self):
+        return [command for command in self.commands if isinstance(command, core.EndRun)]
+
+
+def told(run):
+    return {c.trial: (c.state, c.result and c.result.value) for c in run.commands if isinstance(c, core.TellSampler)}
