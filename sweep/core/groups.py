@@ -74,6 +74,17 @@ def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
+def flattened(values: Mapping[str, Any], *groups: str) -> dict[str, Any]:
+    """Maps in maps as values by whole names; what `nested` made of."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping) and value:
+            found.update(flattened(value, *groups, name))
+        else:
+            found[".".join((*groups, name))] = value
+    return found
+
+
 def in_file_order(flat: Mapping[str, Any]) -> dict[str, Any]:
     """The same with the members of each group together, as a file has them."""
     places = nested({name: name for name in flat})

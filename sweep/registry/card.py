@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from sweep.core.groups import flattened
 from sweep.registry.manifest import Manifest
 
 _LOAD = """\
@@ -47,7 +48,7 @@ def card(manifest: Manifest, curve: Sequence[Mapping[str, float]], time_attr: st
     """
     parts = [
         _head(manifest),
-        "## Parameters\n\n" + _table(("parameter", "value"), manifest.config),
+        "## Parameters\n\n" + _table(("parameter", "value"), flattened(manifest.config)),
         "## Metrics\n\n" + _table(("metric", "value"), manifest.metrics),
         "## Learning curve\n\n" + _curve(manifest, curve, time_attr),
         "## Load it\n\n" + _loading(manifest),

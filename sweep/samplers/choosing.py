@@ -43,4 +43,6 @@ def _tpe(seed: int, startup: int, *, conditional: bool) -> TPESampler:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        return TPESampler(seed=seed, n_startup_trials=startup, group=conditional)
+        # Said outright, for with several objectives Optuna would warn of it at each proposal.
+        multivariate = True if conditional else None
+        return TPESampler(seed=seed, n_startup_trials=startup, multivariate=multivariate, group=conditional)

@@ -103,6 +103,13 @@ def _facts(spec: StudySpec, plan: Plan) -> list[tuple[str, Cell]]:
         ("budget", " or ".join(ends) or "until stopped"),
         ("at once", f"{plan.slots} on this machine"),
     ]
+    rules = {
+        "constraints": "; ".join(spec.constraints),
+        "derived": "; ".join(f"{name} = {text}" for name, text in spec.derived.items()),
+        "in step": "; ".join(" with ".join(group) for group in spec.zip),
+        "learns from": ", ".join(one.study for one in spec.search.warm_start),
+    }
+    rows += [(key, text) for key, text in rules.items() if text]
     if plan.repeats:
         each = f"{spec.search.repeats} more seeds each, {plan.repeats * spec.scheduler.max_t} {unit}s"
         rows.append(("repeats", f"{counted(plan.repeats // spec.search.repeats, 'finalist')}, {each}"))

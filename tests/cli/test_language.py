@@ -69,6 +69,9 @@ def test_training_gets_what_is_in_use_and_derived_and_so_do_the_trials_files(fol
     assert sweep("trials", "language", "--sort", "decay.rate", "--columns", "trial,decay.rate").code == 0
     manifest = json.loads((folder / "registry/language/v1/manifest.json").read_text())
     assert manifest["config"]["head_dim"] == 32
+    card = (folder / "registry/language/v1/card.md").read_text()
+    assert "| ffn |" in card
+    assert ("| decay.rate |" in card) == ("decay" in manifest["config"])
 
 
 @pytest.mark.parametrize("verb", ["preview", "launch", "validate"])
@@ -83,7 +86,10 @@ def test_a_space_without_an_allowed_config_is_refused_before_anything_starts(fol
 def test_a_narrow_space_is_told_in_the_plan(spec, sweep):
     result = sweep("preview", spec(SPEC.replace("ffn <= 384", "ffn <= 128 and lr < 0.00012")))
     assert result.code == 0
-    assert "Constraints leave " in " ".join(result.out.split())
+    shown = " ".join(result.out.split())
+    assert "Constraints leave " in shown
+    assert "in step width with heads" in shown
+    assert "derived head_dim = width // heads; ffn = 4 * width; " in shown
 
 
 def test_a_study_described_in_python_is_the_same(folder, spec):

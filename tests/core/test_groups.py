@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from spec_files import MINIMAL, exploring, only, problems
 
-from sweep.core.groups import in_file_order, members, nested
+from sweep.core.groups import flattened, in_file_order, members, nested
 from sweep.core.loading import load
 from sweep.core.parameters import Choice, Constant, FloatRange
 from sweep.core.resolved import difference, resolved_yaml, spec_sha256
@@ -142,3 +142,4 @@ def test_groups_and_whole_names_are_the_same(names):
     found = {member.name: member.raw for member in members(nested(flat))}
     assert found == flat
     assert list(found) == list(in_file_order(flat))
+    assert flattened(nested(dict.fromkeys(names, 1))) == dict.fromkeys(names, 1)

@@ -6,6 +6,7 @@ from optuna.trial import TrialState
 from sweep.core.loading import load
 from sweep.core.objectives import Result
 from sweep.core.space import NoConfigError, Space, contains
+from sweep.samplers.choosing import choose
 from sweep.samplers.optuna_journal import OptunaJournal
 from sweep.samplers.optuna_sampler import OptunaSampler
 
@@ -174,3 +175,27 @@ def test_trials_keep_their_states_whatever_they_have():
     states = [trial.state for trial in sampler.study.trials]
     assert states[:4] == [TrialState.COMPLETE, TrialState.PRUNED, TrialState.COMPLETE, TrialState.FAIL]
     assert states[4:] == [TrialState.RUNNING] * 2
+
+
+def test_what_a_point_implies_needs_no_second_proposal(monkeypatch):
+    asked = []
+
+    def counting(study, seed):
+        asked.append(seed)
+        return choose(study, seed)
+
+    monkeypatch.setattr("sweep.samplers.optuna_sampler.choose", counting)
+    for seed in range(5):
+        study = spec(CONDITIONAL, "random", f"search.seed={seed}", "search.points_to_evaluate=[{norm: 2}]")
+        assert OptunaSampler(study).ask(0)["optimizer"] == "lamb"
+    assert len(asked) == 5
+
+
+def test_parameters_that_come_together_are_modelled_together():
+    """By TPE's own account of what it would sample jointly."""
+    study = spec(CONDITIONAL, "tpe")
+    sampler = OptunaSampler(study)
+    play(sampler, range(20), running=0)
+    trial = sampler.study.trials[-1]
+    jointly = choose(study, 0).infer_relative_search_space(sampler.study, trial)
+    assert {"momentum", "beta", "lr", "optimizer"} <= set(jointly)
