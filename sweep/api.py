@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -29,9 +29,10 @@ class BestTrial:
     Attributes:
         number: of the trial.
         config: as the training function got it, derived values among them.
-        value: its best objective.
+        value: its best objective, the first of several.
         t: the fidelity where it had it.
         checkpoint: folder of the checkpoint written there, if it is still kept.
+        metrics: all that it reported there.
     """
 
     number: int
@@ -39,6 +40,7 @@ class BestTrial:
     value: float
     t: int
     checkpoint: Path | None
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 class Study:
@@ -74,15 +76,28 @@ class Study:
     @property
     def best(self) -> BestTrial | None:
         """The trial with the best value; None while there is none."""
+        found = self.front
+        return found[0] if found else None
+
+    @property
+    def front(self) -> list[BestTrial]:
+        """The trials that no other beats in every objective, by the first one; with one objective the best alone.
+
+        Trials that break a bound of the file aren't among them.
+        """
         machine = study_folder.read(self._paths).machine
-        trial = machine.best
-        report = trial.best(machine.metric) if trial else None
-        if trial is None or report is None:
-            return None
-        folder = self._paths.root / report.checkpoint if report.checkpoint else None
-        kept = folder if folder is not None and folder.is_dir() else None
-        config = Space(machine.spec).for_training(trial.config_in(report.attempt))
-        return BestTrial(trial.number, config, report.metrics[machine.metric.name], report.t, kept)
+        space = Space(machine.spec)
+        found = []
+        for trial in machine.front():
+            report = trial.best(machine.metric)
+            if report is None:
+                continue
+            folder = self._paths.root / report.checkpoint if report.checkpoint else None
+            kept = folder if folder is not None and folder.is_dir() else None
+            config = space.for_training(trial.config_in(report.attempt))
+            value = report.metrics[machine.metric.name]
+            found.append(BestTrial(trial.number, config, value, report.t, kept, dict(report.metrics)))
+        return found
 
     def trials(self) -> pd.DataFrame:
         """One row a trial, by number: its state, its parameters, the metrics of its best report, seconds.

@@ -209,6 +209,13 @@ class Trial:
         return next((origin.before for origin in self.lineage if attempt < origin.attempt), self.config)
 
     @property
+    def why(self) -> str:
+        """Why it is in its state, where that has a reason: an end, or a pause at a rung."""
+        if self.state is TrialState.PAUSED and self.verdict is not None:
+            return self.verdict.reason
+        return self.reason if self.state.final else ""
+
+    @property
     def duration_s(self) -> float:
         """Seconds that ended attempts took."""
         return sum(a.ended - a.started for a in self.attempts if a.ended is not None)

@@ -55,7 +55,7 @@ class Columns:
             "seconds": lambda trial: trial.duration_s,
             "bracket": lambda trial: trial.bracket,
             "repeat_of": lambda trial: trial.repeat_of,
-            "reason": lambda trial: trial.reason,
+            "reason": lambda trial: trial.why,
         }
         metrics = {name: self._metric_reader(name) for name in self.metrics}
         params = {name: _param_reader(name) for name in self.params}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sweep.core.study import StudyMachine
@@ -10,6 +10,7 @@ from sweep.core.trial import Attempt, Report, Trial
 from sweep.errors import InputError
 from sweep.store import checkpoints
 from sweep.store.paths import StudyPaths
+from sweep.watch.fronts import front, front_table, nearest
 from sweep.watch.outlooks import repeats, repeats_rows
 from sweep.watch.text import Glyphs, counted, duration, last_line, number, plain, shown
 from sweep.watch.view import Cell, Hanging, View, facts, note, stacked, table, whole_columns
@@ -33,7 +34,8 @@ def best(study: StudyMachine, paths: StudyPaths, *, live: bool = False) -> View:
     trial = study.best
     report = trial.best(study.metric) if trial else None
     if trial is None or report is None:
-        text = f"{study.spec.name}: no trial has reported a finite {study.metric.name} yet."
+        beyond = nearest(study)
+        text = f"{study.spec.name}: {beyond or f'no trial has reported a finite {study.metric.name} yet'}."
         data = {"study": study.spec.name, "metric": study.metric.name, "trial": None, "value": None}
         return View(data, lambda glyphs, _: note(text, glyphs))
     found = {
@@ -44,8 +46,10 @@ def best(study: StudyMachine, paths: StudyPaths, *, live: bool = False) -> View:
         "state": trial_state(trial, live=live).value,
         "value": report.metrics[study.metric.name],
         "t": report.t,
-        "config": trial.config,
+        "config": trial.config_in(report.attempt),
         "metrics": report.metrics,
+        "front": front(study),
+        "lineage": lineage(trial),
         **best_checkpoint(study, paths, trial),
         "curve": curve(study, trial),
         "repeats": repeats(study),
@@ -82,7 +86,32 @@ def _draw_best(study: StudyMachine, data: dict[str, Any], trial: Trial, glyphs: 
         ("checkpoint", data["checkpoint"] or "none on the disk"),
         *(repeats_rows(data["repeats"]) if data["repeats"] else []),
     ]
-    return stacked([facts(rows, glyphs), config_table(data["config"], glyphs)])
+    parts: list[RenderableType] = [facts(rows, glyphs), config_table(data["config"], glyphs)]
+    if data["front"]:
+        parts.append(note(f"The front: {counted(len(data['front']), 'trial')} that no other beats in all.", glyphs))
+        parts.append(front_table(study, data["front"], glyphs))
+    return stacked(parts)
+
+
+def lineage(trial: Trial) -> list[dict[str, Any]]:
+    """Where a trial took up others' work: when, whose, and with which config it went on."""
+    return [
+        {"attempt": each.attempt, "t": each.t, "source": each.source, "before": each.before, "after": each.after}
+        for each in trial.lineage
+    ]
+
+
+def _lineage_table(study: StudyMachine, rows: Sequence[Mapping[str, Any]], glyphs: Glyphs) -> RenderableType:
+    cells: list[list[Cell]] = []
+    for each in rows:
+        changed = [
+            f"{name} {shown(each['before'].get(name))} to {shown(value)}"
+            for name, value in each["after"].items()
+            if each["before"].get(name) != value
+        ]
+        cells.append([str(each["t"]), f"trial {each['source']}", ", ".join(changed) or "nothing"])
+    heads = [(study.spec.scheduler.time_attr, "r"), ("went on from", "l"), ("changed", "f")]
+    return table(heads, cells, glyphs)
 
 
 def _spark(study: StudyMachine, trial: Trial, glyphs: Glyphs) -> str:
@@ -114,11 +143,12 @@ def trial_story(study: StudyMachine, paths: StudyPaths, trial_number: int, *, li
         "study": study.spec.name,
         "trial": trial.number,
         "state": trial_state(trial, live=live).value,
-        "reason": trial.reason,
+        "reason": trial.why,
         "value": trial.value(study.metric),
         "config": trial.config,
         "bracket": trial.bracket,
         "repeat_of": trial.repeat_of,
+        "lineage": lineage(trial),
         "attempts": [_attempt(each, paths, trial, live=live) for each in trial.attempts],
         "decisions": [
             each.model_dump(exclude={"type", "trial"}) for each in study.decisions if each.trial == trial.number
@@ -155,6 +185,8 @@ def _draw_story(study: StudyMachine, data: dict[str, Any], trial: Trial, glyphs:
     parts: list[RenderableType] = [facts(rows, glyphs), config_table(data["config"], glyphs)]
     if trial.reports:
         parts += _report_table(study, trial, glyphs, width)
+    if data["lineage"]:
+        parts.append(_lineage_table(study, data["lineage"], glyphs))
     if data["attempts"]:
         parts.append(_attempt_table(data["attempts"], glyphs))
         # Not in the table, which would break a path where there isn't room.

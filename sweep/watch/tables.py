@@ -10,6 +10,7 @@ from sweep.core import plan
 from sweep.core.study import StudyMachine
 from sweep.core.trial import TrialState
 from sweep.store.paths import StudyPaths
+from sweep.watch.fronts import front, nearest
 from sweep.watch.stories import best, trial_story
 from sweep.watch.text import Glyphs, duration, number, plain
 from sweep.watch.trials import trials_csv, trials_table
@@ -108,6 +109,8 @@ def status(study: StudyMachine, paths: StudyPaths, *, live: bool = False) -> Vie
         "path": str(paths.root),
         "trials": trial_counts(study, live=live),
         "best": _best(study),
+        "front": front(study),
+        "nearest": nearest(study),
         "elapsed_s": study.elapsed_s,
         "budget": budget(study),
         "rungs": rungs(study),
@@ -147,8 +150,12 @@ def budget(study: StudyMachine) -> dict[str, dict[str, float]]:
 
 
 def rungs(study: StudyMachine) -> list[dict[str, Any]]:
-    """The rungs of the lowest bracket and max_t: how many trials came, went on, were stopped; the best value there."""
+    """The rungs of the lowest bracket and max_t: how many trials came, went on, were stopped; the best value there.
+
+    One that paused there and went on later counts as gone on; `paused` are those that wait there now.
+    """
     fidelities = [rung.t for rung in plan.make(study.spec, slots=1).rungs]
+    resting = Counter(trial.verdict.rung for trial in study.books.resting.values() if trial.verdict is not None)
     judged = Counter((each.rung, each.action) for each in study.decisions if each.rung is not None)
     return [
         {
@@ -156,6 +163,7 @@ def rungs(study: StudyMachine) -> list[dict[str, Any]]:
             "reached": reached,
             "advanced": judged[t, "advance"],
             "stopped": judged[t, "stop"],
+            "paused": resting[t],
             "best": best_value,
         }
         for t, reached, best_value in plan.survival(list(study.trials.values()), fidelities, study.metric)
@@ -189,8 +197,11 @@ def _draw_status(data: dict[str, Any], study: StudyMachine, glyphs: Glyphs) -> R
         ("trials", counts or "none yet"),
         (
             "best",
-            f"{top['metric']} {number(top['value'])}, trial {top['trial']} at {time_attr} {top['t']}" if top else "-",
+            f"{top['metric']} {number(top['value'])}, trial {top['trial']} at {time_attr} {top['t']}"
+            if top
+            else data["nearest"] or "-",
         ),
+        ("front", f"{len(data['front'])} trials that no other beats in all: sweep best" if data["front"] else ""),
         ("elapsed", duration(data["elapsed_s"])),
         *((f"budget {name.removesuffix('_s')}", _budget_text(name, each)) for name, each in data["budget"].items()),
         ("promoted", "; ".join(_promotion(each) for each in data["promotions"])),
@@ -216,6 +227,7 @@ def _promotion(each: Mapping[str, Any]) -> str:
 
 
 def _rung_table(rows: Sequence[Mapping[str, Any]], time_attr: str, glyphs: Glyphs) -> RenderableType:
+    pauses = any(row["paused"] for row in rows)
     most = max((row["reached"] for row in rows), default=0) or 1
     cells: list[list[Cell]] = [
         [
@@ -224,14 +236,16 @@ def _rung_table(rows: Sequence[Mapping[str, Any]], time_attr: str, glyphs: Glyph
             (glyphs.bar * -(-row["reached"] * _BAR_WIDTH // most), "cyan"),
             str(row["advanced"]),
             str(row["stopped"]),
+            *([str(row["paused"])] if pauses else []),
             number(row["best"]),
         ]
         if row["reached"]
         # Nobody has come here yet: zeros would only look like results.
-        else [(str(row["t"]), "dim"), "", "", "", "", ""]
+        else [(str(row["t"]), "dim"), *[""] * (6 if pauses else 5)]
         for row in rows
     ]
-    heads = [(time_attr, "r"), ("reached", "r"), ("", "l"), ("advanced", "r"), ("stopped", "r"), ("best", "r")]
+    heads = [(time_attr, "r"), ("reached", "r"), ("", "l"), ("advanced", "r"), ("stopped", "r")]
+    heads += [*([("paused", "r")] if pauses else []), ("best", "r")]
     return table(heads, cells, glyphs)
 
 

@@ -235,3 +235,24 @@ def test_a_misspelt_key_is_not_missed_a_second_time():
 
 def test_empty_sections_are_as_good_as_none():
     assert load(MINIMAL + "scheduler:\npromote:\nsearch: null\n", source="vit.yaml") == load(MINIMAL, source="vit.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("metric: {name: a, max: 5}", "metric: has bounds and no goal. Say what is to be best: {name: val_loss, goal"),
+        ("metric: {name: a, goal: minimize, min: 2.0, max: 1.0}", "metric.min: got 2.0, which is above max 1.0."),
+        ("metric: [{name: a, goal: minimize}, {name: b}]", "metric[1].goal: is missing. Write goal: minimize or"),
+        ("metric: [{name: a, goal: minimize}, {name: b, max: 1.0, target: 3.0}]", "metric[1].target: needs a goal"),
+        ("scheduler: {type: pbt, explore: [rl]}", "scheduler.explore[0]: 'rl' is no parameter. The file has lr."),
+        ("scheduler: {explore: [lr]}", "scheduler.explore: is for type: pbt, and this is asha."),
+        ("scheduler: {type: pbt}\nbudget: {time: 1h}", "budget.trials: is missing. With scheduler.type: pbt it is the"),
+        (
+            "scheduler: {type: median}\nmetric: [{name: a, goal: minimize}, {name: b, goal: minimize}]",
+            "scheduler.type: median compares one objective, and metric has a and b.",
+        ),
+    ],
+)
+def test_schedulers_and_objectives_that_cannot_be(text, message):
+    file = MINIMAL if "metric:" not in text else MINIMAL.replace("metric: {name: val_loss, goal: minimize}\n", "")
+    assert message in only(file + text + "\n")

@@ -6,6 +6,7 @@ import time
 import pytest
 
 from sweep.core.spec import Budget, CheckpointPolicy, FloatRange, Metric, Retries, Scheduler, Search, StudySpec
+from sweep.core.study import replay
 from sweep.core.trial import TrialState
 from sweep.executors.simulated import Course, NodeLoss
 from sweep.simulating import simulate
@@ -154,3 +155,60 @@ def test_study_that_waits_for_nothing_is_told_of():
 def test_not_a_number_is_reported_as_such():
     done = simulate(spec(budget=Budget(trials=3)), lambda _: Course({"loss": [math.nan] * 9}))
     assert {trial.state for trial in done.machine.trials.values()} == {TrialState.FAILED}
+
+
+@pytest.mark.parametrize("ahead", [False, True], ids=["waits", "runs ahead"])
+@pytest.mark.parametrize(
+    "rules",
+    [
+        {},
+        {"promote": True},
+        {"promote": True, "brackets": 2},
+        {"type": "hyperband", "promote": True},
+        {"type": "median"},
+        {"type": "pbt", "grace_period": 2},
+    ],
+    ids=str,
+)
+def test_every_scheduler_survives_crashes_failures_and_lost_nodes(rules, ahead):
+    """Under each: all trials end, no report is out of order, and the log gives the same state again."""
+
+    def fault(placement, t):
+        if placement.trial % 5 == 3 and placement.attempt == 1 and t == 2:
+            return "failed"
+        return "lost" if placement.trial % 7 == 2 and placement.attempt == 1 and t == 3 else None
+
+    study = spec(scheduler=Scheduler(max_t=9, **rules), budget=Budget(trials=15), retries=Retries(max=1))
+    log = None
+    for crash_at_s in (4.2, 9.7, 14.1, None):
+        done = simulate(
+            study, course, slots=3, nodes=3, ahead=ahead, fault=fault, log=log,
+            losses=[NodeLoss(1, 6.0, 5.0), NodeLoss(2, 15.0)], crash_at_s=crash_at_s,
+        )  # fmt: skip
+        assert done.crashed == (crash_at_s is not None)
+        log = done.log
+    machine = done.machine
+    assert machine.ended.complete
+    assert len(machine.trials) == 15
+    for trial in machine.trials.values():
+        assert trial.state.final
+        assert trial.reason
+        ts = [report.t for report in trial.reports]
+        assert ts == sorted(set(ts))
+        if not trial.lineage:
+            assert ts == list(range(1, len(ts) + 1)), "nothing is skipped"
+    again = replay(study, log.events())
+    assert again.trials == machine.trials
+    assert again.decisions == machine.decisions
+
+
+def test_pausing_and_stopping_cost_what_they_say_with_thousand_trials():
+    began = time.perf_counter()
+    for promote in (False, True):
+        done = simulate(
+            spec(scheduler=Scheduler(max_t=9, promote=promote), budget=Budget(trials=1000)), course, slots=16
+        )
+        spent = sum(trial.t for trial in done.machine.trials.values())
+        # A third and a ninth go on: 1000 + 2 * 333 + 6 * 111 steps, and some that went on by chance.
+        assert 2000 < spent < 3200
+    assert time.perf_counter() - began < 30
