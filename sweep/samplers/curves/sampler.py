@@ -20,7 +20,7 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.samplers.curves.encoding import Encoding
-from sweep.samplers.curves.search import STARTUP_TRIALS, Continue, Memory, New, Search
+from sweep.samplers.curves.search import STARTUP_TRIALS, Continue, New, Search
 from sweep.samplers.curves.table import Curve, Ladder, Status
 
 _ENDED: dict[TrialState, Status] = {
@@ -30,15 +30,10 @@ _ENDED: dict[TrialState, Status] = {
 }
 
 
-class SamplerMemory:
-    """What samplers of one study share: scales of the model, and what was worked out of trials that haven't changed.
-
-    Attributes:
-        search: the part that proposals depend on; the rest only saves time.
-    """
+class CurveMemory:
+    """What was worked out of trials that haven't changed since; saves time, and changes nothing else."""
 
     def __init__(self) -> None:
-        self.search = Memory()
         self._space: Mapping[str, BaseDistribution] | None = None
         self._encoding: Encoding | None = None
         self._curves: dict[int, tuple[tuple[Any, ...], Curve]] = {}
@@ -46,8 +41,6 @@ class SamplerMemory:
     def encoding(self, space: Mapping[str, BaseDistribution]) -> Encoding:
         """Of this space; the one before while it stays the same."""
         if self._encoding is None or self._space != space:
-            if self._encoding is not None:
-                self.search.theta = None
             self._space, self._encoding = dict(space), Encoding(space)
             self._curves.clear()
         return self._encoding
@@ -97,7 +90,7 @@ class CurveSampler(BaseSampler):
         startup: int = STARTUP_TRIALS,
         space: Mapping[str, BaseDistribution] | None = None,
         allowed: Callable[[Mapping[str, Any]], bool] | None = None,
-        memory: SamplerMemory | None = None,
+        memory: CurveMemory | None = None,
     ) -> None:
         self._ladder = Ladder.geometric(min_t, max_t, reduction_factor)
         self._factor = reduction_factor
@@ -105,7 +98,7 @@ class CurveSampler(BaseSampler):
         self._startup = startup
         self._space = space
         self._allowed = allowed
-        self._memory = memory or SamplerMemory()
+        self._memory = memory or CurveMemory()
         self._independent = RandomSampler(seed=seed)
 
     # Optuna's side
@@ -171,7 +164,6 @@ class CurveSampler(BaseSampler):
             self._ladder,
             reduction_factor=self._factor,
             seed=self._seed,
-            memory=self._memory.search,
             startup=self._startup,
             pausing=pausing,
             allowed=(lambda units: allowed(encoding.params(units))) if allowed else lambda _: True,

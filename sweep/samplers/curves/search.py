@@ -37,8 +37,9 @@ MOST_POINTS = 220
 MOST_PAUSED = 80
 """Waiting trials that are reckoned with at a time."""
 
-REFIT_GROWTH = 1.2
-"""The model's scales are found anew when there are so many times more points than at the last time."""
+FIT_POINTS = 90
+"""That its scales are found from. So few that they can be found anew for each decision, which then depends on the trials
+alone: a study that was resumed decides what it would have decided."""
 
 _CANDIDATES = 200
 _REFINED, _REFINEMENTS, _SPREADS = 5, 20, (0.1, 0.03)
@@ -64,19 +65,6 @@ class Continue:
     reason: str
 
 
-@dataclass
-class Memory:
-    """What a search keeps from one decision to the next; the rest is in the trials.
-
-    Attributes:
-        theta: scales of the model.
-        points: how many there were when they were found.
-    """
-
-    theta: Array | None = None
-    points: int = 0
-
-
 class Search:
     """One decision, or several in a row.
 
@@ -85,7 +73,6 @@ class Search:
         ladder: the rungs.
         reduction_factor: one in this many goes beyond each rung.
         seed: of the study; the first configs are spread by it.
-        memory: of the decisions before.
         startup: new configs before the model has a say.
         pausing: whether trials wait at rungs. Else a new one is meant to go to max_t, unless somebody stops it.
         allowed: whether a config, at these units, may be proposed.
@@ -98,7 +85,6 @@ class Search:
         *,
         reduction_factor: int = 3,
         seed: int = 0,
-        memory: Memory | None = None,
         startup: int = STARTUP_TRIALS,
         pausing: bool = False,
         allowed: Callable[[Array], bool] = lambda _: True,
@@ -107,7 +93,6 @@ class Search:
         self._ladder = ladder
         self._factor = reduction_factor
         self._seed = seed
-        self._memory = memory or Memory()
         self._startup = startup
         self._pausing = pausing
         self._allowed = allowed
@@ -147,13 +132,8 @@ class Search:
     def _learned(self, table: Table, curves: Sequence[Curve], random: np.random.Generator) -> tuple[CurveModel, float]:
         """The model of all that was seen, and the best value that there is or will soon be."""
         model = CurveModel(Form(self._encoding.groups, self._ladder.knots))
-        memory = self._memory
+        model.fit(*thin(table, FIT_POINTS, random))
         seen, values = thin(table, MOST_POINTS, random)
-        if memory.theta is not None:
-            model.theta = memory.theta
-        if memory.theta is None or len(table.values) >= REFIT_GROWTH * memory.points:
-            model.fit(seen, values)
-            memory.theta, memory.points = model.theta, len(table.values)
         model.condition(seen, values)
         best = table.best
         running = [curve for curve in curves if curve.status == "running"]

@@ -19,8 +19,8 @@ _CLIP = 2.0
 """Values further above the median than this times its distance to the best count as being there: how bad the bad ones
 are says nothing of the good ones, and would set the scale of everything."""
 
-_KEPT_FOR_RANK = 0.7
-"""Of the points that the model is given, the part for the trials that got far and the best; the rest is drawn."""
+_FOR_BEST, _FOR_FAR = 0.25, 0.7
+"""Of the points that the model is given, the part for the best trials, and for those and the ones that got far."""
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ def scale(values: Array) -> Array:
 
 
 def thin(table: Table, most: int, random: np.random.Generator) -> tuple[Points, Array]:
-    """At most so many points, whole trials: those that got far, then the best, then some by chance.
+    """At most so many points, whole trials: the best, then those that got far, then some by chance.
 
     What a proposal costs is bounded by this, however many trials there are.
     """
@@ -177,13 +177,19 @@ def thin(table: Table, most: int, random: np.random.Generator) -> tuple[Points, 
     nearest = np.full(len(trials), np.inf)
     np.minimum.at(best, index, values)
     np.minimum.at(nearest, index, seen.left)
-    order = np.lexsort((best, nearest > 0.5))  # noqa: PLR2004 - half of the way
-    taken = np.cumsum(counts[order]) <= _KEPT_FOR_RANK * most
     chosen = np.zeros(len(trials), dtype=bool)
-    chosen[order[taken]] = True
-    room = most - counts[chosen].sum()
-    for trial in random.permutation(order[~taken]):
-        if counts[trial] <= room:
+    orders = (
+        (_FOR_BEST, np.argsort(best, kind="stable")),
+        (_FOR_FAR, np.lexsort((best, nearest > 0.5))),  # noqa: PLR2004 - half of the way
+        (1.0, random.permutation(len(trials))),
+    )
+    for share, order in orders:
+        room = share * most - counts[chosen].sum()
+        for trial in order:
+            if chosen[trial]:
+                continue
+            if counts[trial] > room:
+                break
             chosen[trial] = True
             room -= counts[trial]
     kept: NDArray[np.int64] = np.nonzero(chosen[index])[0]
