@@ -13,6 +13,7 @@ arXiv 1810.05934). And a tenth of the new configs is drawn blindly.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
+from threadpoolctl import ThreadpoolController
 
 from sweep.samplers.curves.encoding import Array, Encoding
 from sweep.samplers.curves.model import CurveModel, Form, Points
@@ -38,14 +40,22 @@ MOST_PAUSED = 80
 """Waiting trials that are reckoned with at a time."""
 
 FIT_POINTS = 90
-"""That its scales are found from. So few that they can be found anew for each decision, which then depends on the trials
+"""That its scales are found from: so few that they are found anew for each decision, which then depends on the trials
 alone: a study that was resumed decides what it would have decided."""
+
+_PAUSE = 0.05
+"""How much better the rate has to be for a trial to wait at a rung on its way: going on anew has its price."""
 
 _CANDIDATES = 200
 _REFINED, _REFINEMENTS, _SPREADS = 5, 20, (0.1, 0.03)
 _SHORTLIST = 16
 _LEAST_SEEN = 4
 """Trials that have to have reported before the model is asked."""
+
+
+@functools.cache
+def _libraries() -> ThreadpoolController:
+    return ThreadpoolController()
 
 
 @dataclass(frozen=True)
@@ -104,6 +114,11 @@ class Search:
             curves: all trials so far.
             random: of this decision.
         """
+        # The matrices are small: several threads would only get in the way of each other and of the trials.
+        with _libraries().limit(limits=1, user_api="blas"):
+            return self._decide(curves, random)
+
+    def _decide(self, curves: Sequence[Curve], random: np.random.Generator) -> New | Continue:
         first = self._ladder.rungs[0] if self._pausing else self._ladder.max_t
         if len(curves) < self._startup:
             return New(self._spread(len(curves)), first)
@@ -157,7 +172,7 @@ class Search:
         ends = model.believe(Points(points.rows, np.zeros(len(points)), points.trials))
         rate = np.full(len(points), -1.0)
         rung = np.full(len(points), self._ladder.max_t, dtype=np.int64)
-        for t in self._ladder.rungs:
+        for t in reversed(self._ladder.rungs):
             cost = t - at
             if t == self._ladder.max_t:
                 deviation = ends.deviation
@@ -168,7 +183,7 @@ class Search:
                 cost = cost + ndtr((best - ends.mean) / deviation) * (self._ladder.max_t - t)
             gain = expected_improvement(ends.mean, deviation, best)
             found = np.where(t > at, gain / np.maximum(cost, 1e-9), -1.0)
-            better = found > rate
+            better = found > (1 + _PAUSE) * rate
             rate, rung = np.where(better, found, rate), np.where(better, t, rung)
         return rate, rung, ends.mean
 
