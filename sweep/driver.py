@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from sweep.core import control
 from sweep.core import events as ev
 from sweep.core import study as core
-from sweep.core.protocols import Capacity, Decision, GpuMemory, Placement, Sampler
+from sweep.core.protocols import Advisor, Capacity, Decision, GpuMemory, Placement, Sampler
 from sweep.core.seeds import derive
 from sweep.core.space import NoConfigError, Space, varying
 from sweep.core.spec import StudySpec
@@ -284,6 +284,8 @@ class Driver:
         match command:
             case core.AskConfig():
                 return [self._ask(command.trial)]
+            case core.AskAdvice():
+                return [self._ask_advice(command.trial)]
             case core.ChooseShare():
                 now = self._clock()
                 return [ev.ShareChosen(time=now, gpu=command.gpu, slots=command.slots, reason=command.reason)]
@@ -343,10 +345,28 @@ class Driver:
             return ev.SpaceExhausted(time=self._clock(), reason=str(error))
         if config is None:
             return ev.SpaceExhausted(time=self._clock())
+        return self._created(trial, config)
+
+    def _ask_advice(self, trial: int | None) -> ev.AnyEvent:
+        if not isinstance(self._sampler, Advisor):
+            raise TypeError(f"{type(self._sampler).__name__} can't say which paused trial goes on")
+        try:
+            advice = self._sampler.advise(trial)
+        except NoConfigError as error:
+            return ev.SpaceExhausted(time=self._clock(), reason=str(error))
+        if advice is None:
+            return ev.NoneWentOn(time=self._clock())
+        if advice.trial is not None:
+            return ev.WentOn(time=self._clock(), trial=advice.trial, until=advice.until, reason=advice.reason)
+        if trial is None or advice.config is None:
+            raise AssertionError(f"{advice} for no new trial")
+        return self._created(trial, advice.config, advice.until)
+
+    def _created(self, trial: int, config: dict[str, Any], until: int | None = None) -> ev.TrialCreated:
         self._files.created(trial, self._space.for_training(config))
         for recorder in self._recorders:
             recorder.add(trial, config)
-        return ev.TrialCreated(time=self._clock(), trial=trial, config=config)
+        return ev.TrialCreated(time=self._clock(), trial=trial, config=config, until=until)
 
     def _repeat(self, trial: int, finalist: int) -> ev.AnyEvent:
         config = self.study.trials[finalist].config

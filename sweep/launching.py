@@ -275,11 +275,11 @@ class _Learners:
         self._journal: OptunaJournal | None = None
 
     def __call__(self, machine: StudyMachine) -> tuple[Sampler, list[Learner]]:
+        from sweep.samplers.guided_sampler import make_sampler
         from sweep.samplers.optuna_journal import OptunaJournal
-        from sweep.samplers.optuna_sampler import OptunaSampler
 
         self.close()
-        sampler = OptunaSampler(machine.spec, lessons.read(self._paths, machine.spec))
+        sampler = make_sampler(machine.spec, lessons.read(self._paths, machine.spec))
         self._journal = OptunaJournal(self._paths.optuna_journal, machine.spec)
         teach(machine, [sampler, self._journal])
         return sampler, [self._journal]

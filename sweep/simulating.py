@@ -62,9 +62,9 @@ def simulate(
     machine = replay(spec, history)
 
     def learners(known: StudyMachine) -> tuple[Sampler, list[Learner]]:
-        from sweep.samplers.optuna_sampler import OptunaSampler
+        from sweep.samplers.guided_sampler import make_sampler
 
-        taught = OptunaSampler(spec)
+        taught = make_sampler(spec)
         teach(known, [taught])
         return taught, []
 

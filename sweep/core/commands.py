@@ -19,6 +19,19 @@ class AskConfig:
 
 
 @dataclass(frozen=True)
+class AskAdvice:
+    """Ask the sampler what a free place is used for: a new trial of this number, or a paused one that goes on.
+
+    The answer is TrialCreated, WentOn or NoneWentOn.
+
+    Attributes:
+        trial: None when no new trial may come.
+    """
+
+    trial: int | None
+
+
+@dataclass(frozen=True)
 class StartAttempt:
     """Place this attempt, which is to hold `demand`; it goes on from the checkpoint, if there is one."""
 
@@ -122,6 +135,7 @@ class ChooseShare:
 
 Command = (
     AskConfig
+    | AskAdvice
     | StartAttempt
     | CreateRepeat
     | EndAttempt

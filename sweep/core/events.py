@@ -96,6 +96,24 @@ class TrialCreated(Event):
     config: dict[str, Any]
     repeat_of: int | None = None
     """The finalist that it trains once more, with another seed; the sampler didn't propose it."""
+    until: int | None = None
+    """The rung where it pauses first, where the sampler says so."""
+
+
+class WentOn(Event):
+    """The sampler chose a paused trial to go on."""
+
+    type: Literal["went_on"] = "went_on"
+    trial: int
+    until: int = Field(ge=1)
+    """The rung where it pauses again; max_t for its end."""
+    reason: str
+
+
+class NoneWentOn(Event):
+    """The sampler was asked which paused trial goes on, and found none that is worth it."""
+
+    type: Literal["none_went_on"] = "none_went_on"
 
 
 class SpaceExhausted(Event):
@@ -236,6 +254,8 @@ AnyEvent = Annotated[
     StudyCreated
     | RunStarted
     | TrialCreated
+    | WentOn
+    | NoneWentOn
     | SpaceExhausted
     | AttemptStarted
     | Reported

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from sweep.core.guidance import guided, pauses
 from sweep.core.limits import trial_limit
 from sweep.core.objectives import Objectives
 from sweep.core.schedulers.rungs import ladder, weights
-from sweep.core.spec import Scheduler, StudySpec
+from sweep.core.spec import StudySpec
 from sweep.core.trial import Trial
 
 
@@ -99,7 +100,7 @@ def make(spec: StudySpec, *, slots: int, gpu: float | None = None) -> Plan:
     return Plan(
         trials=trials,
         ladders=tuple(ladders),
-        judging=_judging(scheduler, len(ladders)),
+        judging=_judging(spec, len(ladders)),
         slots=slots,
         expected_t=sum(each.steps for each in ladders) + again if known else None,
         longest_t=trials * scheduler.max_t + again if trials else None,
@@ -115,7 +116,7 @@ def _expected(spec: StudySpec, trials: float, rungs: int) -> list[float]:
     factor = spec.scheduler.reduction_factor
     reached = [trials]
     for _ in range(rungs - 1):
-        if spec.scheduler.promote:
+        if pauses(spec):
             # The best of a rung goes on at the latest when nothing else is left to run.
             reached.append(max(min(1.0, reached[-1]), reached[-1] // factor))
         else:
@@ -125,11 +126,16 @@ def _expected(spec: StudySpec, trials: float, rungs: int) -> list[float]:
     return reached
 
 
-def _judging(scheduler: Scheduler, ladders: int) -> str:
+def _judging(spec: StudySpec, ladders: int) -> str:
     """How a scheduler judges, for people."""
+    scheduler = spec.scheduler
     factor, unit = scheduler.reduction_factor, scheduler.time_attr
-    rest = "the others pause until it is their turn" if scheduler.promote else "the others stop"
+    rest = "the others pause until it is their turn" if pauses(spec) else "the others stop"
     match scheduler.type:
+        case "asha" if guided(spec):
+            return (
+                f"asha: at least 1 in {factor} goes on from each rung, those that promise most by a model of all curves"
+            )
         case "asha":
             several = f"{ladders} brackets; " if ladders > 1 else ""
             return f"asha: {several}1 in {factor} goes on from each rung, {rest}"

@@ -277,6 +277,23 @@ class Executor(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Advice:
+    """What a free place is used for: a new config, or a paused trial that goes on.
+
+    Attributes:
+        config: of a new trial.
+        trial: the number of the paused one; exactly one of the two is None.
+        until: the fidelity where it pauses; max_t for its end.
+        reason: why this one goes on.
+    """
+
+    config: dict[str, Any] | None
+    trial: int | None
+    until: int
+    reason: str
+
+
 class Sampler(Protocol):
     """Proposes configs and learns from what became of them."""
 
@@ -298,4 +315,20 @@ class Sampler(Protocol):
 
     def tell(self, trial: int, state: Literal["complete", "stopped", "failed"], result: Result | None) -> None:
         """The trial's end; `result` is its best, None when it has none."""
+        ...
+
+
+@runtime_checkable
+class Advisor(Sampler, Protocol):
+    """A sampler that also says which paused trial goes on, and how far each is trained."""
+
+    def advise(self, trial: int | None) -> Advice | None:
+        """What a free place is used for; None when nothing is worth it.
+
+        Args:
+            trial: the number of a new trial; None when no new one may come.
+
+        Raises:
+            NoConfigError: no config was found that meets the constraints.
+        """
         ...

@@ -183,8 +183,9 @@ class Scheduler(Section):
     """One in this many advances at each rung."""
     brackets: int | None = Field(default=None, ge=1)
     """Ladders of rungs, each starting one rung later; 1 for asha and all there can be for hyperband when left out."""
-    promote: bool = False
-    """asha and hyperband: pause at a rung and go on when a place is free, rather than stop."""
+    promote: bool | Literal["auto"] = "auto"
+    """asha and hyperband: pause at a rung and go on when a place is free, rather than stop; auto: where a model of the
+    curves says who goes on (search.algorithm: gp), and stop elsewhere."""
     explore: list[Text] | None = None
     """pbt: the parameters that may change while a trial trains; the real ranges when left out."""
 

@@ -16,6 +16,7 @@ from sweep.core import events as ev
 from sweep.core.books import Books
 from sweep.core.commands import (
     Answer,
+    AskAdvice,
     AskConfig,
     ChooseShare,
     Command,
@@ -45,9 +46,9 @@ from sweep.core.spec import StudySpec
 from sweep.core.trial import Attempt, IllegalTransitionError, Origin, Report, Trial, TrialState
 
 __all__ = [
-    "HOPELESS_AFTER", "Answer", "AskConfig", "ChooseShare", "Command", "CopyCheckpoint", "CreateRepeat", "EndAttempt",
-    "EndRun", "Ending", "GoOn", "PauseInSampler", "Relearn", "ReportToSampler", "StartAttempt", "StudyMachine",
-    "TellSampler", "replay",
+    "HOPELESS_AFTER", "Answer", "AskAdvice", "AskConfig", "ChooseShare", "Command", "CopyCheckpoint", "CreateRepeat",
+    "EndAttempt", "EndRun", "Ending", "GoOn", "PauseInSampler", "Relearn", "ReportToSampler", "StartAttempt",
+    "StudyMachine", "TellSampler", "replay",
 ]  # fmt: skip
 
 HOPELESS_AFTER = 3
@@ -91,6 +92,7 @@ class StudyMachine:
         self._copying: set[int] = set()
         self._pool = Pool(limit=0)
         self._asking = False
+        self._advised = False
         self._over = False
 
     # What can be asked
@@ -192,6 +194,8 @@ class StudyMachine:
                 commands += self._on_run_started(event)
             case ev.TrialCreated():
                 self._on_trial_created(event)
+            case ev.WentOn() | ev.NoneWentOn():
+                commands += self._on_advice(event)
             case ev.SpaceExhausted():
                 self._asking = False
                 self._end("drain", "space", f"the space is exhausted: {event.reason}")
@@ -246,7 +250,7 @@ class StudyMachine:
         self.limits.begin(event.time, event.gpu)
         limit = self.spec.resources.max_concurrent
         self._pool = Pool(event.nodes, limit=limit) if event.nodes else Pool(limit=event.slots)
-        self._asking = self._over = False
+        self._asking = self._advised = self._over = False
         self._copying.clear()
         self.books.waiting = dict(sorted(self.books.waiting.items()))
         if self.ending and self.ending.kind == "interrupt":
@@ -299,9 +303,19 @@ class StudyMachine:
     def _on_trial_created(self, event: ev.TrialCreated) -> None:
         self._asking = False
         bracket = self.scheduler.bracket(event.trial)
-        trial = Trial(event.trial, event.config, bracket, event.time, repeat_of=event.repeat_of)
+        trial = Trial(event.trial, event.config, bracket, event.time, repeat_of=event.repeat_of, until=event.until)
         self.books.add(trial)
         self.repeats.add(trial)
+
+    def _on_advice(self, event: ev.WentOn | ev.NoneWentOn) -> list[Command]:
+        self._asking = False
+        if isinstance(event, ev.NoneWentOn):
+            # The answer stands until something new is known.
+            self._advised = True
+            return []
+        trial = self.books.get(event.trial)
+        trial.until = event.until
+        return [GoOn(trial.number, trial.t, Decision("advance", event.reason)), *self._wake(trial)]
 
     def _on_attempt_started(self, event: ev.AttemptStarted) -> list[Command]:
         trial = self.books.get(event.trial)
@@ -323,6 +337,7 @@ class StudyMachine:
             raise IllegalTransitionError(f"trial {trial.number}: a report of attempt {event.attempt}. {trial.story()}")
         t = int(event.metrics[self.spec.scheduler.time_attr])
         trial.losses = 0
+        self._advised = False
         commands: list[Command] = []
         if trial.verdict is None and t <= trial.t:
             # A later attempt goes over ground that an earlier one has covered: it was judged there already.
@@ -389,6 +404,7 @@ class StudyMachine:
             event.error,
             event.cause,
         )
+        self._advised = False
         self._pool.give(trial.number)
         self.limits.give(trial.number)
         state, reason = self._fates.of(trial, event)
@@ -466,21 +482,33 @@ class StudyMachine:
         return commands
 
     def _create(self) -> list[Command]:
-        """The next trial: one that the sampler proposes, or in the end a repeat."""
-        if self.ending is None and self._pool.fits(self._shares.demand()):
+        """The next trial: one that the sampler proposes, or lets go on, or in the end a repeat."""
+        fits = self._pool.fits(self._shares.demand())
+        if self.ending is None and fits:
             self._asking = True
-            return [AskConfig(len(self.trials))]
+            number = len(self.trials)
+            return [AskAdvice(number) if self.scheduler.advised else AskConfig(number)]
+        if self.scheduler.advised and fits and self._may_go_on and not self._advised:
+            self._asking = True
+            return [AskAdvice(None)]
         finalist = self.repeats.due() if self.ending is not None and self.ending.kind == "drain" else None
         if finalist is None:
             return []
         self._asking = True
         return [CreateRepeat(len(self.trials), finalist)]
 
+    @property
+    def _may_go_on(self) -> bool:
+        """Whether a paused trial may take a place; those of a study that is being stopped may not."""
+        if not self.books.resting or self.ending is None:
+            return bool(self.books.resting)
+        return self.ending.kind == "drain" and self.ending.cause != "stop"
+
     def _go_on(self) -> list[Command]:
         """Let paused trials go on where there is a place, as the scheduler says; not those of a study being stopped."""
         commands: list[Command] = []
         books = self.books
-        if self.ending is not None and self.ending.cause == "stop":
+        if self.scheduler.advised or not self._may_go_on:
             return commands
         while books.resting and not self._copying and not self._asking and self._pool.fits(self._shares.demand()):
             onward = self.scheduler.onward(Room(self.ending is None, idle=not (books.running or books.waiting)))

@@ -122,6 +122,7 @@ class Trial:
         gpu: the share of a GPU that it needs, once that was found to be more than what trials get.
         dismissal: the decision that ends it, once a person has asked for that.
         repeat_of: the finalist that it trains once more, with another seed.
+        until: the rung that it was sent to, where the sampler says how far trials go.
         lineage: where it took up other trials' work (population based training), oldest first.
     """
 
@@ -140,6 +141,7 @@ class Trial:
     gpu: float = 0.0
     dismissal: Decision | None = None
     repeat_of: int | None = None
+    until: int | None = None
     lineage: list[Origin] = field(default_factory=list)
 
     def move(self, state: TrialState, reason: str = "") -> None:

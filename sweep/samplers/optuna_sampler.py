@@ -19,6 +19,7 @@ from sweep.core.space import Space
 from sweep.core.spec import StudySpec
 from sweep.core.warm_start import Lesson
 from sweep.samplers.choosing import choose
+from sweep.samplers.curves.sampler import CurveMemory
 from sweep.samplers.optuna_space import (
     STATES,
     constraints,
@@ -60,6 +61,7 @@ class OptunaSampler:
         self._ids: dict[int, int] = {}
         self._study.add_trials([learned_trial(self._space, lesson) for lesson in lessons])
         self._shown: dict[int, Result] = {}
+        self._memory = CurveMemory()
 
     @property
     def study(self) -> optuna.Study:
@@ -72,12 +74,20 @@ class OptunaSampler:
         Raises:
             NoConfigError: none was found that meets the constraints.
         """
+        return self._propose(trial, self._given(trial))
+
+    def _given(self, trial: int) -> dict[str, Any]:
+        """The values that the file wants tried in the trial of this number."""
         points = self._spec.search.points_to_evaluate
+        return self._space.chosen(points[trial]) if trial < len(points) else {}
+
+    def _propose(self, trial: int, given: Mapping[str, Any]) -> dict[str, Any]:
+        """A config with the given values, put down in Optuna's study."""
         proposer = Proposer(
             self._space,
-            lambda seed: choose(self._spec, seed),
+            lambda seed: choose(self._spec, self._space, seed, self._memory),
             derive(self._spec.search.seed, "sampler", trial),
-            self._space.chosen(points[trial]) if trial < len(points) else {},
+            given,
         )
         self._study.sampler = proposer
         asked = self._study.ask()
@@ -114,6 +124,10 @@ class OptunaSampler:
             self._storage.set_trial_system_attr(trial_id, f"constraints:{name}", excess)
         values = list(result.values) if told is TrialState.COMPLETE and result is not None else None
         self._study.tell(self._storage.get_trial_number_from_id(trial_id), values, told)
+
+    def _number(self, trial: int) -> int:
+        """Optuna's number of a trial that hasn't ended."""
+        return self._storage.get_trial_number_from_id(self._ids[trial])
 
     def _id(self, number: int) -> int:
         return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from sweep.core import guidance
 from sweep.core.objectives import Objectives
 from sweep.core.schedulers.asha import Asha
 from sweep.core.schedulers.explore import explored_names
+from sweep.core.schedulers.guided import Guided
 from sweep.core.schedulers.hyperband import Hyperband, PausingHyperband
 from sweep.core.schedulers.median import Median
 from sweep.core.schedulers.none import NoScheduler
@@ -32,11 +34,13 @@ def make(spec: StudySpec, metric: Objectives, trials: Mapping[int, Trial]) -> Sc
     match rules.type:
         case "none":
             return NoScheduler()
-        case "asha" if rules.promote:
+        case "asha" if guidance.guided(spec):
+            return Guided(rules, metric)
+        case "asha" if rules.promote is True:
             return PausingAsha(rules, metric, trials, seed=seed)
         case "asha":
             return Asha(rules, metric, seed=seed)
-        case "hyperband" if rules.promote:
+        case "hyperband" if rules.promote is True:
             return PausingHyperband(rules, metric, trials, seed=seed)
         case "hyperband":
             return Hyperband(rules, metric, seed=seed)

@@ -57,6 +57,9 @@ class Scheduler(abc.ABC):
     Trials that it is given are as they are after the event that it hears of; it changes nothing in them.
     """
 
+    advised = False
+    """Whether the sampler says which paused trial goes on, and how far; `onward` is then never asked."""
+
     def bracket(self, trial: int) -> int:
         """Which ladder of rungs judges the trial of this number; asked once, when it is created."""
         del trial

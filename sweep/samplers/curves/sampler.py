@@ -10,7 +10,7 @@ scheduler that can pause trials, `decide` also says which of them is to go on.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -50,7 +50,9 @@ class CurveMemory:
     ) -> Curve:
         """A trial's curve; the same one while nothing has happened to it."""
         number = trial.number
-        status = _ENDED.get(trial.state, "paused" if until.get(number, 0) is None else "running")
+        # A trial that waits may look like a running one or a pruned one, to Optuna.
+        waits = number in until and until[number] is None
+        status = "paused" if waits else _ENDED.get(trial.state, "running")
         mark = (status, until.get(number), len(trial.intermediate_values))
         known = self._curves.get(number)
         if known is not None and known[0] == mark:
@@ -135,20 +137,21 @@ class CurveSampler(BaseSampler):
     # With a scheduler that pauses
 
     def decide(
-        self, study: Study, number: int, paused: Sequence[int], until: Mapping[int, int]
-    ) -> tuple[dict[str, Any], int] | Continue:
+        self, study: Study, number: int, until: Mapping[int, int | None], *, arriving: bool = True
+    ) -> tuple[dict[str, Any], int] | Continue | None:
         """What to do with a free place: a new config and the rung to train it to, or a waiting trial that is to go on.
 
         Args:
-            study: with all trials, paused ones RUNNING to Optuna.
+            study: with all trials; those that wait may be RUNNING or PRUNED there.
             number: that a new trial would have.
-            paused: numbers of the trials that wait.
-            until: of running ones, the rung that they are on their way to.
+            until: of running ones the rung that they are on their way to, max_t where nothing is said; None says that
+                one waits.
+            arriving: whether a new trial may come; where none may, and none of those that wait is worth it, the answer
+                is None.
         """
-        space = self._known_space(study, number)
-        encoding, search = self._search(space, pausing=True)
-        targets: dict[int, int | None] = {**until, **dict.fromkeys(paused)}
-        found = search.decide(self._curves(study, number, encoding, targets), self._random(number))
+        encoding, search = self._search(self._known_space(study, number), pausing=True)
+        curves = self._curves(study, number, encoding, until)
+        found = search.decide(curves, self._random(number), arriving=arriving)
         return (encoding.params(found.units), found.until) if isinstance(found, New) else found
 
     # Inside

@@ -107,18 +107,32 @@ class Search:
         self._pausing = pausing
         self._allowed = allowed
 
-    def decide(self, curves: Sequence[Curve], random: np.random.Generator) -> New | Continue:
+    def decide(
+        self, curves: Sequence[Curve], random: np.random.Generator, *, arriving: bool = True
+    ) -> New | Continue | None:
         """What to do with a free place.
 
         Args:
             curves: all trials so far.
             random: of this decision.
+            arriving: whether a new trial may come; None, where none may, says that no trial is worth going on with.
         """
         # The matrices are small: several threads would only get in the way of each other and of the trials.
         with _libraries().limit(limits=1, user_api="blas"):
-            return self._decide(curves, random)
+            return self._new_or_waiting(curves, random) if arriving else self._last_ones(curves, random)
 
-    def _decide(self, curves: Sequence[Curve], random: np.random.Generator) -> New | Continue:
+    def _last_ones(self, curves: Sequence[Curve], random: np.random.Generator) -> Continue | None:
+        """No new trial will come: those go on that have to, and those that are expected to end as the best."""
+        table = gather(curves, self._ladder)
+        if table is None:
+            return None
+        model, best = self._learned(table, curves, random)
+        waiting = _Waiting.reckoned(self, model, best, curves, random)
+        if waiting is None:
+            return None
+        return waiting.due(curves, self._ladder, self._factor) or waiting.hopeful(best, curves, self._ladder)
+
+    def _new_or_waiting(self, curves: Sequence[Curve], random: np.random.Generator) -> New | Continue:
         first = self._ladder.rungs[0] if self._pausing else self._ladder.max_t
         if len(curves) < self._startup:
             return New(self._spread(len(curves)), first)
@@ -267,6 +281,7 @@ class _Waiting:
     curves: list[Curve]
     rates: Array
     rungs: NDArray[np.int64]
+    ends: Array
 
     @classmethod
     def reckoned(
@@ -282,8 +297,8 @@ class _Waiting:
             others = random.choice(len(waiting) - good, MOST_PAUSED - good, replace=False) + good
             waiting = waiting[:good] + [waiting[place] for place in sorted(others)]
         points = search._points(waiting, [curve.t for curve in waiting])  # noqa: SLF001 - a part of it
-        rates, rungs, _ = search.rates(model, best, points, np.array([float(curve.t) for curve in waiting]))
-        return cls(waiting, rates, rungs)
+        rates, rungs, ends = search.rates(model, best, points, np.array([float(curve.t) for curve in waiting]))
+        return cls(waiting, rates, rungs, ends)
 
     @property
     def rate(self) -> float:
@@ -308,6 +323,15 @@ class _Waiting:
                 place = max(here, key=lambda place: self.rates[place])
                 told = f"{beyond} of {reached} went beyond rung {rung}; it promises most of those that wait there"
                 return self._go_on(place, max(int(self.rungs[place]), above), told)
+        return None
+
+    def hopeful(self, best: float, curves: Sequence[Curve], ladder: Ladder) -> Continue | None:
+        """Go on with the one that is expected to end best, if better than all or else nobody would be at the end."""
+        place = int(np.argmin(self.ends))
+        if self.ends[place] < best:
+            return self._go_on(place, ladder.max_t, "it is expected to become the best")
+        if not any(curve.t >= ladder.max_t or curve.status == "running" for curve in curves):
+            return self._go_on(place, ladder.max_t, "it promises most, and no trial was trained to the end")
         return None
 
     def _go_on(self, place: int, rung: int, reason: str) -> Continue:

@@ -90,7 +90,7 @@ def test_paused_trials_go_on_when_they_promise_most():
     study = optuna.create_study(sampler=sampler)
     paused, made, went_on = {}, [], []
     for _ in range(40):
-        found = sampler.decide(study, len(made), list(paused), {})
+        found = sampler.decide(study, len(made), dict.fromkeys(paused))
         if isinstance(found, Continue):
             number, until = found.trial, found.until
             went_on.append(number)

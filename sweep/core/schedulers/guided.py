@@ -1,0 +1,73 @@
+"""Successive halving in which the sampler says who goes on, and how far: its model has seen the curves, not just ranks.
+
+A new trial, and one that goes on, is told the rung it is on its way to (`Trial.until`). There it pauses; when a place
+is free the sampler decides whether a paused trial goes on or a new one begins (`sweep.samplers.curves`). Its decisions
+are events, so that the same history gives the same study without the model.
+
+A training function that writes no checkpoint has nothing to go on from. Its trials are judged where they would have
+paused, as in ASHA's stopping form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sweep.core import spec
+from sweep.core.objectives import Objectives
+from sweep.core.protocols import Decision
+from sweep.core.schedulers.rungs import Rungs, Standing
+from sweep.core.schedulers.scheduler import Scheduler
+from sweep.core.trial import Trial, TrialState
+
+
+class Guided(Scheduler):
+    """See the module's head.
+
+    Attributes:
+        rungs: who stood where.
+    """
+
+    advised = True
+
+    def __init__(self, scheduler: spec.Scheduler, metric: Objectives) -> None:
+        self.rungs = Rungs(scheduler, metric)
+        self._rules = scheduler
+        self._paused: dict[int, Standing] = {}
+
+    def judged(self, trial: Trial) -> tuple[int, ...]:
+        """At the rung that it is on its way to, and above."""
+        return tuple(rung for rung in self.rungs.ladder(0) if rung >= self._until(trial))
+
+    def saved(self, trial: Trial) -> tuple[int, ...]:
+        """At the rung that it is on its way to, and above."""
+        return self.judged(trial)
+
+    def report(self, trial: Trial, t: int, metrics: Mapping[str, float]) -> Decision:
+        """Pause it where it was on its way to."""
+        standing = self.rungs.arrive(trial, t, metrics)
+        if isinstance(standing, Decision):
+            return standing
+        until = self._until(trial)
+        if t < until:
+            return Decision("advance", f"{standing}: on its way to rung {until}", standing.rung)
+        if trial.reports[-1].checkpoint:
+            self._paused[trial.number] = standing
+            return Decision("pause", f"{standing}: it waits for its turn", standing.rung)
+        places = max(1, standing.seen // self._rules.reduction_factor)
+        standing_told = f"{standing}, without a checkpoint to wait with"
+        if standing.place <= places:
+            return Decision("advance", f"{standing_told}: within the best {places}", standing.rung)
+        return Decision("stop", f"{standing_told}: not within the best {places}", standing.rung)
+
+    def ended(self, trial: Trial) -> None:
+        """It isn't paused any more; a failed one leaves its rungs."""
+        self._paused.pop(trial.number, None)
+        if trial.state is TrialState.FAILED:
+            self.rungs.forget(trial.number)
+
+    def left(self, trial: Trial) -> str:
+        """Where it stood at last."""
+        return f"{self._paused[trial.number]}: its turn never came"
+
+    def _until(self, trial: Trial) -> int:
+        return self._rules.max_t if trial.until is None else trial.until
