@@ -68,6 +68,13 @@ def _share(value: Any) -> Any:
     return value
 
 
+def _yes_no_auto(value: Any) -> Any:
+    if isinstance(value, bool) or value == "auto":
+        return value
+    meant = {"on": " Write true.", "yes": " Write true.", "off": " Write false.", "no": " Write false."}
+    raise refuse(f"expected true, false or auto, got {described(value)}.{meant.get(str(value), '')}")
+
+
 def _folder_name(value: str) -> str:
     if not NAME.fullmatch(value):
         rule = "It becomes a folder: letters, digits, '.', '_' and '-', at most 64, a letter or digit first."
@@ -183,7 +190,7 @@ class Scheduler(Section):
     """One in this many advances at each rung."""
     brackets: int | None = Field(default=None, ge=1)
     """Ladders of rungs, each starting one rung later; 1 for asha and all there can be for hyperband when left out."""
-    promote: bool | Literal["auto"] = "auto"
+    promote: Annotated[bool | Literal["auto"], BeforeValidator(_yes_no_auto)] = "auto"
     """asha and hyperband: pause at a rung and go on when a place is free, rather than stop; auto: where a model of the
     curves says who goes on (search.algorithm: gp), and stop elsewhere."""
     explore: list[Text] | None = None

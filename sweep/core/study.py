@@ -337,7 +337,6 @@ class StudyMachine:
             raise IllegalTransitionError(f"trial {trial.number}: a report of attempt {event.attempt}. {trial.story()}")
         t = int(event.metrics[self.spec.scheduler.time_attr])
         trial.losses = 0
-        self._advised = False
         commands: list[Command] = []
         if trial.verdict is None and t <= trial.t:
             # A later attempt goes over ground that an earlier one has covered: it was judged there already.

@@ -121,7 +121,7 @@ SECTIONS = [
     ("scheduler: {type: ashaa}", "scheduler.type: expected one of asha, hyperband, median, pbt, none, got the text 'ashaa'. Did you mean asha?"),
     ("scheduler: {time_attr: val_loss}", "metric.name: 'val_loss' is also scheduler.time_attr."),
     ("scheduler: {time_attr: 3}", 'scheduler.time_attr: expected a text, got 3. Put it in quotes: "3".'),
-    ("scheduler: {promote: on}", "scheduler.promote: expected true or false, got the text 'on'. Write true."),
+    ("scheduler: {promote: on}", "scheduler.promote: expected true, false or auto, got the text 'on'. Write true."),
     ("scheduler: asha", "scheduler: expected a map with the keys type, time_attr,"),
     ("search: {seed: -1}", "search.seed: got -1. It has to be at least 0."),
     ("search: {points_to_evaluate: [{lrr: 1}]}", "search.points_to_evaluate[0].lrr: 'lrr' is no parameter. Did you mean lr?"),
