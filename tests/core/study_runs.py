@@ -27,6 +27,7 @@ class Run:
         self.machine = StudyMachine(study_spec)
         self.history, self.commands, self.starts, self.copies = [], [], [], []
         self.now = 1000.0
+        self.advice = []
         self.asked = None
         self.slots, self.nodes, self.gpu = slots, list(nodes), gpu
 
@@ -38,6 +39,9 @@ class Run:
             if isinstance(command, core.AskConfig):
                 assert self.asked is None, "asked twice without an answer"
                 self.asked = command.trial
+            if isinstance(command, core.AskAdvice):
+                assert not self.advice, "asked twice without an answer"
+                self.advice.append(command.trial)
             if isinstance(command, core.StartAttempt):
                 self.starts.append(command)
             if isinstance(command, core.CopyCheckpoint):
@@ -45,9 +49,23 @@ class Run:
         if self.asked is not None:
             number, self.asked = self.asked, None
             self.handle(ev.TrialCreated(time=self.tick(), trial=number, config={"x": number / 100}))
+        while self.advice:
+            self.handle(self.advised(self.advice.pop()))
         while self.copies:
             self.copy(self.copies.pop(0))
         return commands
+
+    def advised(self, number):
+        """Every third time the best paused trial goes on a rung, else a new one comes; in the end the best goes on."""
+        machine, rungs = self.machine, (1, 3, 9)
+        paused = sorted(machine.books.resting.values(), key=lambda trial: (-trial.t, trial.value(machine.metric)))
+        done = number is None and any(trial.t == rungs[-1] for trial in machine.trials.values())
+        if paused and not done and (number is None or len(self.history) % 3 == 0):
+            until = next(rung for rung in rungs if rung > paused[0].t)
+            return ev.WentOn(time=self.tick(), trial=paused[0].number, until=until, reason="it promises most")
+        if number is None:
+            return ev.NoneWentOn(time=self.tick())
+        return ev.TrialCreated(time=self.tick(), trial=number, config={"x": number / 100}, until=rungs[number % 2])
 
     def copy(self, command):
         trial, copy = self.machine.trials[command.trial], command.copy
@@ -71,6 +89,7 @@ class Run:
     def begin(self):
         self.starts.clear()
         self.copies.clear()
+        self.advice = []
         self.asked = None
         return self.handle(
             ev.RunStarted(time=self.tick(), executor="test", slots=self.slots, nodes=self.nodes, gpu=self.gpu)

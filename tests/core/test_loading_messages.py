@@ -186,6 +186,8 @@ def test_a_problem_is_told_once(section):
         (MINIMAL[: MINIMAL.index("parameters")] + "parameters: {}", "parameters: is empty. Name at least one"),
         (MINIMAL[: MINIMAL.index("parameters")] + "parameters: 3", "parameters: expected a map of names, got 3."),
         (MINIMAL + "  1a: 3\n", "vit.yaml:5:3: parameters.1a: can't be a parameter's name."),
+        (MINIMAL.replace("goal: minimize", "goal: minimize, max: 3") + "search: {algorithm: gp}\n",
+         "vit.yaml:5:21: search.algorithm: models one objective without bounds. Use auto, tpe or nsga2"),
         (MINIMAL.replace("{name: val_loss, goal: minimize}", "[]"), "metric: is empty. Write metric:"),
         (MINIMAL.replace("{name: val_loss, goal: minimize}", "[{name: a, goal: minimize}, {name: a, goal: minimize}]"),
          "metric[1].name: 'a' is listed twice."),

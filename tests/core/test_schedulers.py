@@ -17,6 +17,7 @@ RULES = {
     "asha": {},
     "asha in brackets": {"brackets": 2},
     "asha that pauses": {"promote": True},
+    "asha by advice": {},
     "hyperband": {"type": "hyperband"},
     "hyperband that pauses": {"type": "hyperband", "promote": True},
     "median": {"type": "median"},
@@ -24,14 +25,14 @@ RULES = {
     "none": {"type": "none"},
 }
 JUDGING = [name for name in RULES if name != "none"]
-PAUSING = ["asha that pauses", "hyperband that pauses", "pbt"]
+PAUSING = ["asha that pauses", "asha by advice", "hyperband that pauses", "pbt"]
 
 
 def study(name, *, trials=8, seed=0, **changes):
     return spec(
         scheduler=Scheduler(**{"max_t": 9, "type": "asha", **RULES[name]}),
         budget=Budget(trials=trials),
-        search=Search(seed=seed),
+        search=Search(seed=seed, algorithm="gp" if name == "asha by advice" else "auto"),
         **changes,
     )
 

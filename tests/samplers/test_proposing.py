@@ -7,6 +7,7 @@ from sweep.core.loading import load
 from sweep.core.objectives import Result
 from sweep.core.space import NoConfigError, Space, contains
 from sweep.samplers.choosing import choose
+from sweep.samplers.curves.sampler import CurveMemory
 from sweep.samplers.optuna_journal import OptunaJournal
 from sweep.samplers.optuna_sampler import OptunaSampler
 
@@ -180,9 +181,9 @@ def test_trials_keep_their_states_whatever_they_have():
 def test_what_a_point_implies_needs_no_second_proposal(monkeypatch):
     asked = []
 
-    def counting(study, seed):
+    def counting(study, space, seed, memory):
         asked.append(seed)
-        return choose(study, seed)
+        return choose(study, space, seed, memory)
 
     monkeypatch.setattr("sweep.samplers.optuna_sampler.choose", counting)
     for seed in range(5):
@@ -197,5 +198,5 @@ def test_parameters_that_come_together_are_modelled_together():
     sampler = OptunaSampler(study)
     play(sampler, range(20), running=0)
     trial = sampler.study.trials[-1]
-    jointly = choose(study, 0).infer_relative_search_space(sampler.study, trial)
+    jointly = choose(study, Space(study), 0, CurveMemory()).infer_relative_search_space(sampler.study, trial)
     assert {"momentum", "beta", "lr", "optimizer"} <= set(jointly)

@@ -35,12 +35,12 @@ class Guided(Scheduler):
         self._paused: dict[int, Standing] = {}
 
     def judged(self, trial: Trial) -> tuple[int, ...]:
-        """At the rung that it is on its way to, and above."""
-        return tuple(rung for rung in self.rungs.ladder(0) if rung >= self._until(trial))
+        """At its rungs: where no number was reported there it stops, wherever it was on its way to."""
+        return self.rungs.ladder(trial.bracket)
 
     def saved(self, trial: Trial) -> tuple[int, ...]:
-        """At the rung that it is on its way to, and above."""
-        return self.judged(trial)
+        """At its rungs."""
+        return self.rungs.ladder(trial.bracket)
 
     def report(self, trial: Trial, t: int, metrics: Mapping[str, float]) -> Decision:
         """Pause it where it was on its way to."""
