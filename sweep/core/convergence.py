@@ -31,7 +31,7 @@ MIN_TAIL = 5
 TAIL = 0.25
 """The part of the values that makes up the tail."""
 
-MAX_WINDOW = 200
+MAX_WINDOW = 400
 """No more than the last so many values are looked at."""
 
 CONFIDENCE = 0.9
@@ -87,7 +87,7 @@ def outlook(values: Sequence[float], trials: int) -> Outlook | None:
     beyond = [-math.expm1(math.log(chance) / trials) * len(window) / size for chance in _CHANCES]
     gains = sorted(
         (max(0.0, _depth(part, shape, scale) - reached), weight)
-        for shape, scale, weight in _weighed(excesses)
+        for shape, scale, weight in _weighed(excesses, reached)
         for part in beyond
     )
     total = math.fsum(weight for _, weight in gains)
@@ -103,17 +103,18 @@ def _depth(beyond: float, shape: float, scale: float) -> float:
     return -scale * math.expm1(shape * math.log(beyond)) / shape
 
 
-def _weighed(excesses: Sequence[float]) -> Iterator[tuple[float, float, float]]:
+def _weighed(excesses: Sequence[float], reached: float) -> Iterator[tuple[float, float, float]]:
     """Shapes and scales, each pair with its likelihood given these excesses; no pair is likelier beforehand.
 
     Args:
         excesses: (n,) at least 0, the largest first and above 0.
+        reached: how deep the best value lies, which may be an earlier one.
     """
     found = []
     for shape in _SHAPES:
         # By where the floor lies below the best: fine steps close to it, where the likelihood changes fast.
         for margin in _MARGINS:
-            scale = shape * excesses[0] * (1 + margin)
+            scale = shape * reached * (1 + margin)
             even = math.log(margin / (1 + margin))  # all scales as likely on a log axis
             found.append((shape, scale, even + _log_likelihood(excesses, shape, scale)))
     most = max(likelihood for _, _, likelihood in found)

@@ -53,7 +53,6 @@ class Limits:
         """A driver begins, under which trials get this share of a GPU."""
         self._before_s = self.elapsed_s
         self._since = self._last = now
-        self._held.clear()
         self.still = False
         if self.trials is None:
             self.trials = trial_limit(self._budget, gpu)

@@ -95,15 +95,14 @@ class Repeats:
         return Score(values, mean, spread, mean + error if self._metric.goal == "minimize" else mean - error)
 
     def order(self, ranked: list[Trial]) -> list[Trial]:
-        """Trials by their values, reordered by what the repeats say: finalists first, by their worth."""
+        """Trials by their values, reordered by what the repeats say: those with repeats first, by their worth."""
         if not self.settled:
             return ranked
         sign = 1 if self._metric.goal == "minimize" else -1
 
         def key(trial: Trial) -> tuple[int, float]:
-            score = self.score(trial.number)
-            final = trial.number in (self.chosen or ())
-            return (0, sign * score.worth) if final and score else (1 if final else 2, 0.0)
+            score = self.score(trial.number) if trial.number in (self.chosen or ()) else None
+            return (0, sign * score.worth) if score else (1, 0.0)
 
         return sorted(ranked, key=key)
 

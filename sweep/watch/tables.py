@@ -11,6 +11,7 @@ from sweep.core.study import StudyMachine
 from sweep.core.trial import TrialState
 from sweep.store.paths import StudyPaths
 from sweep.watch.fronts import front, nearest
+from sweep.watch.outlooks import outlook, outlook_text, repeats, repeats_rows
 from sweep.watch.stories import best, trial_story
 from sweep.watch.text import Glyphs, duration, number, plain
 from sweep.watch.trials import trials_csv, trials_table
@@ -114,6 +115,8 @@ def status(study: StudyMachine, paths: StudyPaths, *, live: bool = False) -> Vie
         "elapsed_s": study.elapsed_s,
         "budget": budget(study),
         "rungs": rungs(study),
+        "repeats": repeats(study),
+        "outlook": outlook(study),
         "failures": failures(study, paths),
         "attempts": dict(Counter(outcome_word(a, live=live) for t in study.trials.values() for a in t.attempts)),
         "promotions": [each.model_dump(exclude={"time", "type"}) for each in study.promotions],
@@ -156,6 +159,7 @@ def rungs(study: StudyMachine) -> list[dict[str, Any]]:
     """
     fidelities = [rung.t for rung in plan.make(study.spec, slots=1).rungs]
     resting = Counter(trial.verdict.rung for trial in study.books.resting.values() if trial.verdict is not None)
+    searched = [trial for trial in study.trials.values() if trial.repeat_of is None]
     judged = Counter((each.rung, each.action) for each in study.decisions if each.rung is not None)
     return [
         {
@@ -166,7 +170,7 @@ def rungs(study: StudyMachine) -> list[dict[str, Any]]:
             "paused": resting[t],
             "best": best_value,
         }
-        for t, reached, best_value in plan.survival(list(study.trials.values()), fidelities, study.metric)
+        for t, reached, best_value in plan.survival(searched, fidelities, study.metric)
     ]
 
 
@@ -202,6 +206,8 @@ def _draw_status(data: dict[str, Any], study: StudyMachine, glyphs: Glyphs) -> R
             else data["nearest"] or "-",
         ),
         ("front", f"{len(data['front'])} trials that no other beats in all: sweep best" if data["front"] else ""),
+        *(repeats_rows(data["repeats"]) if data["repeats"] else []),
+        ("outlook", outlook_text(study.metric.name, data["outlook"]) if data["outlook"] else ""),
         ("elapsed", duration(data["elapsed_s"])),
         *((f"budget {name.removesuffix('_s')}", _budget_text(name, each)) for name, each in data["budget"].items()),
         ("promoted", "; ".join(_promotion(each) for each in data["promotions"])),

@@ -129,7 +129,8 @@ class Tally:
     @property
     def starting(self) -> int:
         """Trials that have a free slot and whose training hasn't begun."""
-        started = self.slots and self.ended is None and (self.ending is None or self.ending.kind == "drain")
+        goes_on = self.ended is None and not self.paused and (self.ending is None or self.ending.kind == "drain")
+        started = self.slots and goes_on
         return min(self.counts[TrialState.WAITING], max(0, self.slots - len(self.running))) if started else 0
 
     def elapsed_s(self, now: float) -> float:
@@ -208,7 +209,8 @@ class Tally:
         """Take stock of the whole study: at a run's start and end, when trials change that no event names."""
         self.counts, self._states = dict.fromkeys(TrialState, 0), {}
         self._reached = {trial.number: trial.t for trial in study.trials.values()}
-        table = survival(list(study.trials.values()), [rung.t for rung in self.rungs], self.metric)
+        searched = [trial for trial in study.trials.values() if trial.repeat_of is None]
+        table = survival(searched, [rung.t for rung in self.rungs], self.metric)
         self.rungs = [RungCount(*row) for row in table]
         self.running = {}
         for trial in study.trials.values():
@@ -251,8 +253,12 @@ class Tally:
         row.t, row.value = t, value
         if value is not None and math.isfinite(value):
             row.curve.append(value)
-            if not any(excess > 0 for excess in self.metric.excess(event.metrics)):
-                self._contend(Best(value, trial.number, t))
+        if trial.repeat_of is not None:
+            # It tells what its finalist is worth, in the end; it is at no rung, and never the best itself.
+            return
+        within = not any(excess > 0 for excess in self.metric.excess(event.metrics))
+        if value is not None and math.isfinite(value) and within:
+            self._contend(Best(value, trial.number, t))
         self._pass_rungs(before, t, value)
 
     def _pass_rungs(self, before: int, t: int, value: float | None) -> None:

@@ -155,6 +155,16 @@ def test_paused_study_keeps_a_trial_that_waits_to_go_on():
     assert [start.attempt for start in run.starts] == [2]
 
 
+def test_paused_study_is_interrupted_like_any_other():
+    run = begun(slots=1)
+    run.ask("pause")
+    run.handle(ev.StopRequested(time=run.tick(), reason="Ctrl-C"))
+    run.finish()
+    assert not run.machine.ended.complete
+    run.begin()
+    assert [start.trial for start in run.starts] == [0]
+
+
 def test_time_stands_still_while_a_paused_study_has_nothing_at_work():
     run = begun(slots=1, budget=Budget(time=1000.0, trials=9))
     run.start()

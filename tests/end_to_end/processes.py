@@ -101,7 +101,9 @@ class Study:
         return self.driver.wait(timeout=180)
 
     def lines(self, kind=None):
-        found = [json.loads(line) for line in self.events.read_text().splitlines()] if self.events.exists() else []
+        text = self.events.read_text() if self.events.exists() else ""
+        # What follows the last line's end is being written.
+        found = [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
         return [line for line in found if kind in (None, line["type"])]
 
     def epochs(self):

@@ -91,6 +91,9 @@ class Director:
     def tick(self):
         pass
 
+    def unwanted(self):
+        return ()
+
     batch = contextlib.nullcontext
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
+from sweep.core import control
 from sweep.core import events as ev
 from sweep.core import study as core
 from sweep.core.spec import (
@@ -83,6 +84,9 @@ class Play:
                         told.append(decided)
                     case core.AskConfig(trial):
                         waiting.append(ev.TrialCreated(time=self.now, trial=trial, config=self._config()))
+                    case core.CreateRepeat(trial, of):
+                        config = self.machine.trials[of].config
+                        waiting.append(ev.TrialCreated(time=self.now, trial=trial, config=config, repeat_of=of))
                     case core.StartAttempt(trial, attempt):
                         self._to_start.append((trial, attempt))
                     case core.EndRun(reason, complete):
@@ -102,7 +106,7 @@ class Play:
         self.now += 1.5
         if self.over:
             return
-        if self._to_start:
+        if self._to_start and not self.machine.paused:
             trial, attempt = self._to_start.pop(0)
             self._running[trial] = attempt
             start = ev.AttemptStarted(
@@ -141,6 +145,13 @@ class Play:
         )
         end = ev.AttemptEnded(time=self.now, trial=trial, attempt=attempt, outcome=outcome, error=error)
         self.handle(end)
+
+    def ask(self, verb: ev.Verb) -> None:
+        """A person asks for it, and gets an answer."""
+        more = {"trials": 2} if verb == "extend" else {}
+        request = ev.Request(id=f"{self.now}-{len(self.events)}", time=self.now, verb=verb, **more)
+        accepted, answer = control.consider(self.machine, request)
+        self.handle(ev.Controlled(time=self.now, request=request, accepted=accepted, answer=answer))
 
     def to_the_end(self, fail_each: int = 0) -> Play:
         if not self.events:

@@ -15,7 +15,7 @@ from rich.console import Console
 from sweep.core import events as ev
 from sweep.core import plan
 from sweep.core.plan import survival
-from sweep.core.spec import Budget, FloatRange, Retries, Scheduler, StudySpec
+from sweep.core.spec import Budget, FloatRange, Retries, Scheduler, Search, StudySpec
 from sweep.core.study import StudyMachine
 from sweep.core.trial import TrialState
 from sweep.store.paths import StudyPaths
@@ -229,7 +229,7 @@ values = st.one_of(st.none(), st.floats(), st.just(float("nan")))
 happenings = st.lists(
     st.one_of(
         st.tuples(st.sampled_from(["report", "report", "report", "failed", "lost", "returned"]), values),
-        st.tuples(st.sampled_from(["stop", "begin"]), st.none()),
+        st.tuples(st.sampled_from(["stop", "begin", "pause", "resume", "extend"]), st.none()),
     ),
     max_size=60,
 )
@@ -238,6 +238,7 @@ specs = st.builds(
     budget=st.sampled_from([Budget(trials=6), Budget(time="40s"), Budget(trials=20, failures=2), Budget(gpu_hours=1)]),
     scheduler=st.sampled_from([Scheduler(max_t=9), Scheduler(max_t=4, type="none"), Scheduler(max_t=9, brackets=2)]),
     retries=st.sampled_from([Retries(), Retries(max=1)]),
+    search=st.sampled_from([Search(), Search(repeats=1, finalists=2)]),
 )
 
 
@@ -251,6 +252,8 @@ def test_any_reachable_state_can_be_drawn(spec, happenings, size, encoding):
             play.handle(ev.StopRequested(time=play.now, reason="SIGINT"))
         elif kind == "begin":
             play.begin()
+        elif kind in ("pause", "resume", "extend"):
+            play.ask(kind)
         else:
             play.step(kind, value)
     lines = picture(play, size, encoding)
@@ -258,7 +261,8 @@ def test_any_reachable_state_can_be_drawn(spec, happenings, size, encoding):
     tally, machine, paths = tally_of(play), play.machine, StudyPaths(Path("nowhere"))
     assert tally.counts == machine.counts()
     assert (tally.best.trial if tally.best else None) == (machine.best.number if machine.best else None)
-    counted = survival(list(machine.trials.values()), [r.t for r in tally.rungs], machine.metric)
+    searched = [trial for trial in machine.trials.values() if trial.repeat_of is None]
+    counted = survival(searched, [r.t for r in tally.rungs], machine.metric)
     assert [(rung.t, rung.reached, rung.best) for rung in tally.rungs] == counted
     assert set(tally.running) == {n for n, t in machine.trials.items() if t.state is TrialState.RUNNING}
     views = [

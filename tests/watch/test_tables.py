@@ -15,11 +15,12 @@ from rich.console import Console
 
 from sweep.core import events as ev
 from sweep.core import plan
-from sweep.core.spec import Budget, Constant, FloatRange, Metric, Resources, Scheduler
+from sweep.core.spec import Budget, Constant, FloatRange, Metric, Resources, Scheduler, Search
 from sweep.core.study import StudyMachine
 from sweep.errors import InputError
 from sweep.store import checkpoints
 from sweep.store.paths import StudyPaths
+from sweep.watch.outlooks import outlook_text
 from sweep.watch.plan import plan_view
 from sweep.watch.summary import summary
 from sweep.watch.tables import (
@@ -427,3 +428,46 @@ def test_the_plan_of_a_share_without_a_gpu_has_no_gpu_hours():
 def test_counts_of_one_are_singular(spec):
     study = Play(new_spec(budget=Budget(trials=1))).to_the_end().machine
     assert study.ended.reason == "budget.trials is used up: 1 trial"
+
+
+def test_status_of_a_study_with_repeats_names_its_finalists_and_what_more_would_buy(paths):
+    study = new_spec(budget=Budget(trials=24), scheduler=Scheduler(type="none", max_t=1), search=Search(repeats=2))
+    play = Play(study).to_the_end()
+    view = status(play.machine, paths)
+    finalists = view.data["repeats"]["finalists"]
+    assert [each["trial"] for each in finalists] == [trial.number for trial in play.machine.ranked()[:3]]
+    assert view.data["outlook"]["trials"] == 24
+    text = "\n".join(drawn(view, (120, 60)))
+    assert f"trial {finalists[0]['trial']}: mean" in text
+    assert view.data["rungs"][0]["reached"] == 24, "repeats are at no rung"
+    assert "over 2 other seeds, spread" in text
+    assert "24 more trials would likely improve val_loss by" in text
+    row = study_row(play.machine, paths)
+    assert (row["trials"], row["repeats"]) == (30, 6)
+    assert "24 of 24 + 6" in "\n".join(drawn(studies_table([row])))
+
+
+def test_trials_table_marks_repeats(paths):
+    study = new_spec(budget=Budget(trials=2), search=Search(repeats=1, finalists=1))
+    play = Play(study).to_the_end()
+    best = play.machine.best.number
+    rows = trials_table(play.machine).data
+    assert [row["repeat_of"] for row in rows] == [None, None, best]
+    assert "repeat_of" in drawn(trials_table(play.machine), (120, 24))[0]
+    assert [row["trial"] for row in trials_table(play.machine, filters=[f"repeat_of={best}"]).data] == [2]
+
+
+def test_study_that_is_paused_is_called_so_only_while_somebody_is_at_work(paths):
+    play = Play(new_spec())
+    play.begin()
+    request = ev.Request(id="1", time=play.now, verb="pause")
+    play.handle(ev.Controlled(time=play.now, request=request, accepted=True, answer="no trial is started"))
+    assert status(play.machine, paths, live=True).data["state"] == "paused"
+    assert status(play.machine, paths, live=False).data["state"] == "interrupted"
+
+
+def test_words_for_prospects():
+    data = {"trials": 36, "gain": 0.002, "low": 0.0, "high": 0.0061234, "sure": 0.9}
+    text = "36 more trials would likely improve val_loss by 0.002 (90 %: 0 to 0.006123)"
+    assert outlook_text("val_loss", data) == text
+    assert outlook_text("val_loss", {**data, "high": 0.0}) == "36 more trials would hardly improve val_loss"
