@@ -5,7 +5,7 @@ import itertools
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_study import Run, spec, told
+from study_runs import Run, spec, told
 
 from sweep.core import control
 from sweep.core import events as ev
@@ -487,16 +487,27 @@ VERBS = st.one_of(
 )
 
 
+SCHEDULERS = [
+    Scheduler(max_t=3),
+    Scheduler(max_t=4, reduction_factor=2, promote=True),
+    Scheduler(max_t=4, reduction_factor=2, type="hyperband", brackets=2),
+    Scheduler(max_t=3, type="median"),
+    Scheduler(max_t=3, type="none"),
+    Scheduler(max_t=4, type="pbt"),
+]
+
+
 @st.composite
 def small_specs(draw):
+    scheduler = draw(st.sampled_from(SCHEDULERS))
     return spec(
         budget=Budget(
             trials=draw(st.integers(1, 5)),
             time=draw(st.sampled_from([None, 60.0])),
             patience=draw(st.sampled_from([None, 1, 2])),
         ),
-        scheduler=Scheduler(max_t=3),
-        search=Search(repeats=draw(st.integers(0, 2)), finalists=2),
+        scheduler=scheduler,
+        search=Search(repeats=0 if scheduler.type == "pbt" else draw(st.integers(0, 2)), finalists=2),
     )
 
 

@@ -1,8 +1,8 @@
 """GPU-hours: what is counted, what ends a study, and what is said where there is no GPU."""
 
 import pytest
+from study_runs import spec
 from test_control import Asked
-from test_study import spec
 
 from sweep.core import events as ev
 from sweep.core import limits

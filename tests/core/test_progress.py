@@ -3,8 +3,8 @@
 import random
 
 import pytest
+from study_runs import spec
 from test_control import Asked
-from test_study import spec
 
 from sweep.core.spec import Budget, Metric
 

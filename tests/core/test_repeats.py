@@ -1,8 +1,8 @@
 """Finalists and their repeats: who is one, when they run, and how they rank trials."""
 
 import pytest
+from study_runs import spec, told
 from test_control import Asked
-from test_study import spec, told
 
 from sweep.core import events as ev
 from sweep.core import study as core
