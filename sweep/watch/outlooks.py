@@ -11,8 +11,8 @@ from sweep.watch.text import counted, number
 
 
 def outlook(study: StudyMachine) -> dict[str, Any] | None:
-    """What as many trials again as have ended would likely buy; None when there are too few to tell."""
-    found = study.progress.outlook()
+    """What as many trials again as have ended would likely buy; None of too few trials, and of several objectives."""
+    found = study.progress.outlook() if len(study.metric.goals) == 1 else None
     if found is None:
         return None
     return {"trials": found.trials, "gain": found.gain, "low": found.low, "high": found.high, "sure": CONFIDENCE}
