@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from sweep.core.drawing import draw, listed
 from sweep.core.positions import Path, dotted
 from sweep.core.seeds import generator
-from sweep.core.space import Space
+from sweep.core.space import Space, size
 from sweep.core.spec import StudySpec
 
 FEW_DRAWN = 2_000
@@ -40,36 +41,56 @@ class Share:
     hindrance: str = ""
 
 
-def share_allowed(space: Space, given: Mapping[str, Any] | None = None) -> Share:
-    """How many configs are allowed, of all where they can be counted and else of some drawn.
+def share_allowed(space: Space, given: Mapping[str, Any] | None = None, *, enough: int | None = None) -> Share:
+    """How many configs are allowed, of all where they are few and else of some drawn.
+
+    Where none of those drawn is, all of a space of at most `MOST_LISTED` are looked at, and of a larger one more drawn.
 
     Args:
         space: of the study.
         given: proposed values that they have to have, by name.
+        enough: with so many allowed there is no need to look further.
     """
     wanted = space.implied(given or {})
-    every = listed(space)
-    random = generator(0, "feasibility")
-    hindrances: Counter[str] = Counter()
-    allowed = seen = 0
-    while True:
-        if every is not None:
-            config = next(every, None)
-            if config is None:
-                break
-            if not _holds(space, config, wanted):
-                continue
-        elif seen >= MOST_DRAWN or (seen >= FEW_DRAWN and allowed):
-            break
-        else:
-            config = draw(space, random, wanted)
-        seen += 1
-        idle = [name for name in wanted if name not in config]
-        broken = [f"{idle[0]} is not in use there"] if idle else space.broken(config)
-        allowed += not broken
-        hindrances.update(line.partition(" with ")[0] for line in broken)
-    worst = hindrances.most_common(1)
-    return Share(allowed, seen, every is not None, worst[0][0] if worst else "")
+    tally = _Tally(space, wanted, enough)
+    count = size(space.proposed)
+    if count is None or count > FEW_DRAWN:
+        random = generator(0, "feasibility")
+        drawn = (draw(space, random, wanted) for _ in range(MOST_DRAWN))
+        tally.look(islice(drawn, FEW_DRAWN))
+        every = listed(space) if not tally.allowed else None
+        if tally.allowed or every is None:
+            tally.look(drawn if not tally.allowed else ())
+            return tally.share(whole=False)
+    tally = _Tally(space, wanted, enough)
+    tally.look(config for config in listed(space) or () if _holds(space, config, wanted))
+    return tally.share(whole=True)
+
+
+class _Tally:
+    """Counts what is allowed of the configs that it is shown."""
+
+    def __init__(self, space: Space, wanted: Mapping[str, Any], enough: int | None) -> None:
+        self.allowed = 0
+        self._seen = 0
+        self._space = space
+        self._wanted = wanted
+        self._enough = enough
+        self._hindrances: Counter[str] = Counter()
+
+    def look(self, configs: Iterable[Mapping[str, Any]]) -> None:
+        for config in configs:
+            if self._enough is not None and self.allowed >= self._enough:
+                return
+            idle = [name for name in self._wanted if name not in config]
+            broken = [f"{idle[0]} is not in use there"] if idle else self._space.broken(config)
+            self._seen += 1
+            self.allowed += not broken
+            self._hindrances.update(line.partition(" with ")[0] for line in broken)
+
+    def share(self, *, whole: bool) -> Share:
+        worst = self._hindrances.most_common(1)
+        return Share(self.allowed, self._seen, whole, worst[0][0] if worst else "")
 
 
 def none_allowed(share: Share) -> str:
@@ -83,7 +104,7 @@ def problems(spec: StudySpec) -> list[str]:
     space = Space(spec)
     found: list[str] = []
     if space.constrained:
-        share = share_allowed(space)
+        share = share_allowed(space, enough=1)
         if not share.allowed:
             path: Path = ("constraints",) if spec.constraints else ("derived",)
             told = f"{none_allowed(share)} Widen the ranges, or drop it."
@@ -91,7 +112,7 @@ def problems(spec: StudySpec) -> list[str]:
     if space.constrained or space.conditional:
         for place, point in enumerate(spec.search.points_to_evaluate):
             given = space.chosen(point)
-            share = share_allowed(space, given)
+            share = share_allowed(space, given, enough=1)
             if not share.allowed:
                 path = ("search", "points_to_evaluate", place)
                 found.append(_line(spec, path, f"no config with these values is allowed: {share.hindrance or 'none'}."))

@@ -71,3 +71,19 @@ def test_a_share_counts_the_configs_that_a_point_leaves_open():
     assert (share_allowed(space).allowed, share_allowed(space).seen) == (3, 6)
     given = share_allowed(space, {"lr": 2})
     assert (given.allowed, given.seen, given.whole) == (1, 3, True)
+
+
+def test_a_space_with_one_allowed_config_of_thousands_is_launched_and_told():
+    text = (
+        MINIMAL.replace("lr: {min: 1e-5, max: 1e-1, log: true}", "n: {min: 0, max: 19998}")
+        + "constraints: [n == 12345]\n"
+    )
+    spec = load(text, source="vit.yaml")
+    assert problems(spec) == []
+    assert notes(spec) == ("Constraints leave 1 of the 19999 configs (0.0%); most often: n == 12345 is not met.",)
+
+
+def test_a_look_ends_when_enough_was_seen():
+    space = Space(_spec("constraints: [lr < 0.05]\n"))
+    assert share_allowed(space, enough=1).seen < 10
+    assert share_allowed(space).seen == 2000
