@@ -129,7 +129,7 @@ def notes(spec: StudySpec) -> tuple[str, ...]:
     if not 0 < part < TINY:
         return ()
     seen = f"of the {share.seen} configs" if share.whole else f"of {share.seen} configs drawn"
-    return (f"Constraints leave {share.allowed} {seen} ({part:.1%}); most often: {share.hindrance}.",)
+    return (f"Constraints leave {share.allowed} {seen} ({100 * part:.2g} %); most often: {share.hindrance}.",)
 
 
 def _holds(space: Space, config: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:

@@ -80,7 +80,7 @@ def test_a_space_with_one_allowed_config_of_thousands_is_launched_and_told():
     )
     spec = load(text, source="vit.yaml")
     assert problems(spec) == []
-    assert notes(spec) == ("Constraints leave 1 of the 19999 configs (0.0%); most often: n == 12345 is not met.",)
+    assert notes(spec) == ("Constraints leave 1 of the 19999 configs (0.005 %); most often: n == 12345 is not met.",)
 
 
 def test_a_look_ends_when_enough_was_seen():
