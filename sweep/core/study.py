@@ -350,6 +350,8 @@ class StudyMachine:
             decision = trial.verdict
             if decision.action == "pause" and not self._decides(trial, t):
                 commands += self._take_in(trial, t, event)
+                reason = f"trained meanwhile: it goes on from {self.spec.scheduler.time_attr} {t}"
+                return [*commands, Answer(trial.number, t, Decision("pause", reason))]
         decision = self._overrule(decision)
         if decision.action != "advance":
             trial.verdict = decision
