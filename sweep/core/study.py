@@ -93,6 +93,7 @@ class StudyMachine:
         self._pool = Pool(limit=0)
         self._asking = False
         self._advised = False
+        self._arrived: Answer | None = None
         self._over = False
 
     # What can be asked
@@ -193,11 +194,11 @@ class StudyMachine:
             case ev.RunStarted():
                 commands += self._on_run_started(event)
             case ev.TrialCreated():
-                self._on_trial_created(event)
+                commands += self._on_trial_created(event)
             case ev.WentOn() | ev.NoneWentOn():
                 commands += self._on_advice(event)
             case ev.SpaceExhausted():
-                self._asking = False
+                commands += self._answered()
                 self._end("drain", "space", f"the space is exhausted: {event.reason}")
             case ev.AttemptStarted():
                 commands += self._on_attempt_started(event)
@@ -251,6 +252,7 @@ class StudyMachine:
         limit = self.spec.resources.max_concurrent
         self._pool = Pool(event.nodes, limit=limit) if event.nodes else Pool(limit=event.slots)
         self._asking = self._advised = self._over = False
+        self._arrived = None
         self._copying.clear()
         self.books.waiting = dict(sorted(self.books.waiting.items()))
         if self.ending and self.ending.kind == "interrupt":
@@ -300,22 +302,35 @@ class StudyMachine:
         self.progress.restart()
         self.reopen()
 
-    def _on_trial_created(self, event: ev.TrialCreated) -> None:
-        self._asking = False
+    def _on_trial_created(self, event: ev.TrialCreated) -> list[Command]:
         bracket = self.scheduler.bracket(event.trial)
         trial = Trial(event.trial, event.config, bracket, event.time, repeat_of=event.repeat_of, until=event.until)
         self.books.add(trial)
         self.repeats.add(trial)
+        return self._answered()
 
     def _on_advice(self, event: ev.WentOn | ev.NoneWentOn) -> list[Command]:
-        self._asking = False
         if isinstance(event, ev.NoneWentOn):
             # The answer stands until something new is known.
             self._advised = True
-            return []
+            return self._answered()
         trial = self.books.get(event.trial)
         trial.until = event.until
-        return [GoOn(trial.number, trial.t, Decision("advance", event.reason)), *self._wake(trial)]
+        decision = Decision("advance", event.reason)
+        if self._arrived is not None and self._arrived.trial == trial.number:
+            return [PauseInSampler(trial.number, paused=False), *self._answered(decision)]
+        return [*self._answered(), GoOn(trial.number, trial.t, decision), *self._wake(trial)]
+
+    def _answered(self, decision: Decision | None = None) -> list[Command]:
+        """The sampler has answered: the trial that has come to its rung pauses, unless it is the one that goes on."""
+        self._asking = False
+        arrived, self._arrived = self._arrived, None
+        if arrived is None:
+            return []
+        if decision is not None:
+            return [replace(arrived, decision=decision)]
+        self.books.get(arrived.trial).verdict = arrived.decision
+        return [arrived]
 
     def _on_attempt_started(self, event: ev.AttemptStarted) -> list[Command]:
         trial = self.books.get(event.trial)
@@ -353,9 +368,19 @@ class StudyMachine:
                 reason = f"trained meanwhile: it goes on from {self.spec.scheduler.time_attr} {t}"
                 return [*commands, Answer(trial.number, t, Decision("pause", reason))]
         decision = self._overrule(decision)
+        answer = Answer(trial.number, t, decision)
+        if trial.verdict is None and decision.action == "pause" and self._may_stay(decision):
+            # Its place is about to be free: if it is the one to take it, nobody has to begin anew.
+            self._asking, self._arrived = True, answer
+            return [*commands, PauseInSampler(trial.number, paused=True), AskAdvice(len(self.trials))]
         if decision.action != "advance":
             trial.verdict = decision
-        return [*commands, Answer(trial.number, t, decision)]
+        return [*commands, answer]
+
+    def _may_stay(self, decision: Decision) -> bool:
+        """Whether the sampler is asked before a trial pauses: where nobody waits for its place but what it proposes."""
+        asked = self.scheduler.advised and decision.rung is not None and not self._asking
+        return asked and self.ending is None and not self.paused and not self.books.waiting
 
     def _take_in(self, trial: Trial, t: int, event: ev.Reported) -> list[Command]:
         trial.reports.append(Report(t, dict(event.metrics), event.checkpoint, event.attempt, event.time))

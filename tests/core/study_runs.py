@@ -106,8 +106,9 @@ class Run:
         event = ev.Reported(
             time=self.tick(), trial=trial, attempt=attempt, metrics={"epoch": t, **metrics}, checkpoint=checkpoint
         )
-        commands = self.handle(event)
-        (answer,) = [command for command in commands if isinstance(command, core.Answer)]
+        before = len(self.commands)
+        self.handle(event)
+        (answer,) = [command for command in self.commands[before:] if isinstance(command, core.Answer)]
         return answer.decision
 
     def end(self, trial, attempt, outcome, error=None, cause=None):

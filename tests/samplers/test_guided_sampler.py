@@ -61,6 +61,12 @@ def test_trials_pause_go_on_and_one_is_trained_to_the_end():
     assert went_on, "each going on says why"
 
 
+def test_trial_that_is_chosen_at_once_goes_on_without_a_further_attempt():
+    run = simulate(spec(), course, slots=1)
+    chosen = [event.trial for event in run.log.events() if isinstance(event, ev.WentOn)]
+    assert sum(len(trial.attempts) - 1 for trial in run.machine.trials.values()) < len(chosen)
+
+
 def test_model_finds_better_ones_than_random_with_asha():
     """The median of three seeds, with as many trials."""
     found = {}
@@ -94,8 +100,14 @@ def test_study_goes_on_after_a_crash_and_no_finished_trial_runs_again(at):
 def test_resumed_sampler_advises_what_it_would_have():
     run = simulate(spec(), course, slots=1)
     events = list(run.log.events())
-    decided = [place for place, event in enumerate(events) if isinstance(event, ev.TrialCreated | ev.WentOn)]
-    for place in decided[6::7]:
+    # Where a resume could come between: no trial is at work.
+    decided = [
+        place
+        for place, event in enumerate(events)
+        if isinstance(event, ev.TrialCreated | ev.WentOn) and isinstance(events[place - 1], ev.AttemptEnded)
+    ]
+    assert len(decided) > 3
+    for place in decided[3::4]:
         machine = replay(spec(), events[:place])
         sampler = GuidedSampler(spec())
         teach(machine, [sampler])
