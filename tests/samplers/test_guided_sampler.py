@@ -106,8 +106,8 @@ def test_resumed_sampler_advises_what_it_would_have():
         for place, event in enumerate(events)
         if isinstance(event, ev.TrialCreated | ev.WentOn) and isinstance(events[place - 1], ev.AttemptEnded)
     ]
-    assert len(decided) > 3
-    for place in decided[3::4]:
+    assert len(decided) > 1
+    for place in decided[1:]:
         machine = replay(spec(), events[:place])
         sampler = GuidedSampler(spec())
         teach(machine, [sampler])
