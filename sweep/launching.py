@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import sweep
 from sweep.controlling import take_up
-from sweep.core import feasibility, limits
+from sweep.core import algorithms, feasibility, limits
 from sweep.core.events import PromotionsDone
 from sweep.core.protocols import Capacity, Executor, Sampler
 from sweep.core.spec import StudySpec
@@ -206,7 +206,8 @@ def _executor(spec: StudySpec, paths: StudyPaths, options: Options) -> Executor:
 def _open(executor: Executor, spec: StudySpec) -> Capacity:
     """Take hold of the machines; the notes say what becomes of `resources.fuse` and of GPU-hours too."""
     capacity = executor.open()
-    notes = (*keys.notes(spec, executor.name), *feasibility.notes(spec), *limits.notes(spec, capacity.gpu))
+    notes = (*keys.notes(spec, executor.name), *algorithms.notes(spec), *feasibility.notes(spec))
+    notes += limits.notes(spec, capacity.gpu)
     return replace(capacity, notes=(*capacity.notes, *notes))
 
 

@@ -186,7 +186,7 @@ def _plan(spec: StudySpec, executor: str = "ray", address: str | None = None) ->
     Raises:
         ResourceError: this machine can't hold a trial, and no cluster at an address is to do so.
     """
-    from sweep.core import feasibility, limits, plan
+    from sweep.core import algorithms, feasibility, limits, plan
     from sweep.core.capacity import Grant, at_once, grant
     from sweep.executors.machine import this_machine
     from sweep.training.fused import keys
@@ -203,7 +203,8 @@ def _plan(spec: StudySpec, executor: str = "ray", address: str | None = None) ->
     slots = 1 if executor == "inline" else granted.slots
     lanes = spec.resources.fuse if executor == "ray" and keys.can_fuse(spec) else 1
     made = plan.make(spec, slots=at_once(spec.resources, slots, lanes), gpu=granted.gpu)
-    notes = (*keys.notes(spec, executor), *feasibility.notes(spec), *limits.notes(spec, granted.gpu))
+    notes = (*keys.notes(spec, executor), *algorithms.notes(spec), *feasibility.notes(spec))
+    notes += limits.notes(spec, granted.gpu)
     return plan_view(spec, made, (*granted.notes, *notes))
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from sweep.core import grid
 from sweep.core.drawing import draw, listed
 from sweep.core.positions import Path, dotted
 from sweep.core.seeds import generator
@@ -103,6 +104,9 @@ def problems(spec: StudySpec) -> list[str]:
     """What can't work in a file that reads well, a line each: no config is allowed, or none that a point describes."""
     space = Space(spec)
     found: list[str] = []
+    if spec.search.algorithm == "grid" and grid.too_large(space):
+        told = f"the grid has more than {grid.MOST} configs. Shorten lists, widen steps, or use another algorithm."
+        return [_line(spec, ("search", "algorithm"), told)]
     if space.constrained:
         share = share_allowed(space, enough=1)
         if not share.allowed:

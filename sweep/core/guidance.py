@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sweep.core.algorithms import choose
 from sweep.core.spec import StudySpec
 
 
@@ -11,7 +12,7 @@ def guided(spec: StudySpec) -> bool:
     So it is with the sampler that has such a model, unless the file says `promote: false`: stop at the rungs.
     """
     rules = spec.scheduler
-    return spec.search.algorithm == "gp" and rules.type == "asha" and rules.promote is not False
+    return rules.type == "asha" and rules.promote is not False and choose(spec).algorithm == "gp"
 
 
 def pauses(spec: StudySpec) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from sweep.core.spec import DEFAULT_TRIALS, Budget, StudySpec
+from sweep.core.spec import DEFAULT_TRIALS, StudySpec
 
 
 def notes(spec: StudySpec, gpu: float) -> tuple[str, ...]:
@@ -12,13 +12,19 @@ def notes(spec: StudySpec, gpu: float) -> tuple[str, ...]:
     budget = spec.budget
     if budget.gpu_hours is None or gpu:
         return ()
-    limit = trial_limit(budget, gpu)
+    limit = trial_limit(spec, gpu)
     instead = f", so the study ends after {limit} trials" if limit != budget.trials else ""
     return (f"budget.gpu_hours can't be reached here: trials hold no GPU{instead}",)
 
 
-def trial_limit(budget: Budget, gpu: float) -> int | None:
-    """How many trials a study has at most; where nothing else can end it, as many as one whose file names no budget."""
+def trial_limit(spec: StudySpec, gpu: float) -> int | None:
+    """How many trials a study has at most; where nothing else can end it, as many as one whose file names no budget.
+
+    A grid ends by itself.
+    """
+    budget = spec.budget
+    if spec.search.algorithm == "grid":
+        return budget.trials
     if (budget.trials, budget.time_s, budget.cost) == (None, None, None) and not gpu:
         return DEFAULT_TRIALS
     return budget.trials
@@ -38,7 +44,7 @@ class Limits:
 
     def __init__(self, spec: StudySpec) -> None:
         budget = spec.budget
-        self._budget = budget
+        self._spec = spec
         self.trials = budget.trials
         self.time_s = budget.time_s
         self.gpu_hours = budget.gpu_hours
@@ -55,7 +61,7 @@ class Limits:
         self._since = self._last = now
         self.still = False
         if self.trials is None:
-            self.trials = trial_limit(self._budget, gpu)
+            self.trials = trial_limit(self._spec, gpu)
 
     def rest(self) -> None:
         """The driver is gone; no time counts until the next."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from sweep.core.algorithms import trial_count
 from sweep.core.guidance import guided, pauses
 from sweep.core.limits import trial_limit
 from sweep.core.objectives import Objectives
@@ -84,7 +85,7 @@ def make(spec: StudySpec, *, slots: int, gpu: float | None = None) -> Plan:
     """
     asked = spec.resources.gpu if isinstance(spec.resources.gpu, int | float) else 0
     part = float(asked if gpu is None else gpu)
-    scheduler, trials = spec.scheduler, trial_limit(spec.budget, part)
+    scheduler, trials = spec.scheduler, trial_count(spec, trial_limit(spec, part))
     repeats = spec.search.repeats * min(spec.search.finalists, trials or spec.search.finalists)
     again = repeats * scheduler.max_t
     halving = scheduler.type in ("asha", "hyperband")

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from sweep.core.activation import holds, told_condition
+from sweep.core.algorithm_rules import algorithm_faults
 from sweep.core.expressions import compares, names_in
 from sweep.core.flow import flow
 from sweep.core.groups import NAME_PART, NAME_RULE
@@ -73,6 +74,7 @@ def study_faults(parts: Mapping[str, Any], broken: frozenset[str] = frozenset())
     if "search" in parts:
         yield from _warm_start(parts["search"], parts.get("name"), parameters, known)
         yield from _points(parts["search"], parameters, parts.get("zip", []), known)
+        yield from algorithm_faults(parts["search"], {} if broken else parameters, parts.get("metric"))
     if "scheduler" in parts:
         yield from _judged(parts["scheduler"], parts.get("metric"))
         yield from _population(parts["scheduler"], parts.get("budget"), {} if broken else parameters)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -101,6 +101,35 @@ class Space:
                 values[name] = choose(name)
         return {name: values[name] for name in self.parameters if name in values}
 
+    def every(self, values: Callable[[str], Iterable[Any]]) -> Iterator[dict[str, Any]]:
+        """Each config that comes of choosing among some values, constraints left aside.
+
+        Args:
+            values: a proposed name to those that it may take.
+        """
+        return self._every({}, 0, values)
+
+    def _every(
+        self, found: dict[str, Any], place: int, values: Callable[[str], Iterable[Any]]
+    ) -> Iterator[dict[str, Any]]:
+        """Those that begin with what was found for the first names of the order."""
+        if place == len(self.order):
+            yield {name: found[name] for name in self.parameters if name in found}
+            return
+        name = self.order[place]
+        parameter = self.parameters[name]
+        if not applies(parameter, found):
+            yield from self._every(found, place + 1, values)
+            return
+        if isinstance(parameter, Constant):
+            options: Iterable[Any] = [parameter.value]
+        elif name in self._steps:
+            options = [self._in_step_value(name, found)]
+        else:
+            options = values(name)
+        for value in options:
+            yield from self._every({**found, name: value}, place + 1, values)
+
     def complete(self, chosen: Mapping[str, Any]) -> dict[str, Any]:
         """The config that comes of the proposed values.
 
@@ -134,6 +163,11 @@ class Space:
                 if len(values) == 1:
                     found = {**self.chosen({other: values[0]}), **found}
         return found
+
+    def key(self, config: Mapping[str, Any]) -> tuple[Any, ...]:
+        """Equal for configs that are the same to training, whoever computed them: of real values ten digits count."""
+        chosen = self.chosen(config)
+        return tuple((name, _mark(self.proposed[name], value)) for name, value in chosen.items())
 
     def derived(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """The further values of a config; without those that read a parameter which it lacks.
@@ -172,6 +206,14 @@ class Space:
     def for_training(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """The config as the training function gets it: with derived values, and groups as maps."""
         return nested({**config, **self.derived(config)})
+
+
+def _mark(parameter: FloatRange | IntRange | Choice, value: Any) -> Any:
+    if isinstance(parameter, Choice):
+        return place_in(parameter.values, value)
+    if parameter.step is not None:
+        return round((value - parameter.min) / parameter.step)
+    return f"{value:.9e}" if isinstance(parameter, FloatRange) else value
 
 
 def _unmet(constraint: Expression, values: Mapping[str, Any]) -> str | None:

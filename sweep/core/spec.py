@@ -223,6 +223,12 @@ class Budget(Section):
         """Fill in the default; the others alone may never come true."""
         if (self.trials, self.time_s, self.gpu_hours, self.cost) == (None, None, None, None):
             self.__dict__["trials"] = DEFAULT_TRIALS
+            self.model_fields_set.discard("trials")
+
+    def without_default(self) -> Self:
+        """The same budget, without trials where the file names nothing at all."""
+        filled = "trials" not in self.model_fields_set and self.trials is not None
+        return self.model_copy(update={"trials": None}) if filled else self
 
 
 class Resources(Section):
@@ -353,6 +359,12 @@ class StudySpec(Basics):
     environment: Environment = Environment()
 
     _positions: Positions = PrivateAttr(default_factory=lambda: Positions(Mark("spec")))
+
+    def model_post_init(self, context: Any, /) -> None:
+        """A grid ends by itself, so it needs no budget."""
+        super().model_post_init(context)
+        if self.search.algorithm == "grid":
+            self.__dict__["budget"] = self.budget.without_default()
 
     @field_validator("parameters")
     @classmethod

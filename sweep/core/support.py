@@ -29,7 +29,7 @@ class _Row(NamedTuple):
 def unsupported(spec: StudySpec) -> list[str]:
     """One line for each feature that the file asks for and this version lacks, in the file's words.
 
-    `vit.yaml:14:14: search.algorithm: gp is not supported by this version. Use gp, tpe or random.`
+    `vit.yaml:14:14: budget.cost: is not supported by this version. Use budget.trials or budget.time.`
     """
     found = []
     for row in _TABLE:
@@ -62,10 +62,6 @@ _TABLE: tuple[_Row, ...] = (
     _Row(
         _where(("command",), lambda spec: spec.command is not None),
         f"a script {_NOT} Use entrypoint: path/file.py:function.",
-    ),
-    _Row(
-        _where(("search", "algorithm"), lambda spec: spec.search.algorithm not in ("auto", "tpe", "gp", "random")),
-        f"{{value}} {_NOT} Use gp, tpe or random.",
     ),
     _Row(
         _where(("budget", "gpu_hours"), lambda spec: bool(spec.budget.gpu_hours) and spec.resources.fuse > 1),

@@ -12,7 +12,6 @@ from sweep.core.protocols import Advice
 from sweep.core.seeds import generator
 from sweep.core.spec import StudySpec
 from sweep.core.warm_start import Lesson
-from sweep.samplers.choosing import curve_sampler
 from sweep.samplers.curves.search import Continue
 from sweep.samplers.optuna_sampler import OptunaSampler
 from sweep.samplers.optuna_space import ours
@@ -43,7 +42,7 @@ class GuidedSampler(OptunaSampler):
         given = {} if trial is None else self._given(trial)
         if trial is not None and given:
             return self._begun(trial, given, self._spec.scheduler.grace_period)
-        sampler = curve_sampler(self._spec, self._space, self._memory)
+        sampler = self._algorithm.curves()
         # Of a new trial, or of one more than there are: each decision has a number of its own to draw by.
         number = self._asked if trial is None else trial
         found = sampler.decide(self._study, self._lessons + number, self._until, arriving=trial is not None)
@@ -77,6 +76,9 @@ class GuidedSampler(OptunaSampler):
 
     def _begun(self, trial: int, given: Mapping[str, Any], until: int) -> Advice:
         config = self._propose(trial, given)
+        if config is None:
+            # With values given there is always one.
+            raise AssertionError(f"nothing was proposed for {given}")
         self._asked = max(self._asked, trial + 1)
         number = self._number(trial)
         self._numbers[number], self._until[number] = trial, until

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from sweep.core.objectives import Objectives, Result
 from sweep.core.parameters import Choice, FloatRange, IntRange, Parameter
@@ -61,10 +63,11 @@ def _last_step(parameter: FloatRange | IntRange) -> float:
 
 def to_optuna(space: Space, config: Mapping[str, Any]) -> dict[str, Any]:
     """The values that Optuna knows, of a config or a part of one: no constants, and of lists in step the first's."""
-    return {name: _theirs(space.proposed[name], value) for name, value in space.chosen(config).items()}
+    return {name: theirs(space.proposed[name], value) for name, value in space.chosen(config).items()}
 
 
-def _theirs(parameter: Parameter, value: Any) -> Any:
+def theirs(parameter: Parameter, value: Any) -> Any:
+    """Optuna's value of one of ours."""
     if isinstance(parameter, Choice) and parameter.ordered:
         return place_in(parameter.values, value)
     return value
@@ -80,8 +83,50 @@ def distributions(space: Space) -> dict[str, BaseDistribution]:
     return {name: distribution(parameter) for name, parameter in space.proposed.items()}
 
 
+class LightTrial(FrozenTrial):
+    """A trial whose copies share what nobody changes.
+
+    Optuna copies a trial when it is put into a storage and when its end is told, distributions and all: by far the most
+    of what a resume of many trials would take.
+    """
+
+    def __deepcopy__(self, _: Any) -> LightTrial:
+        """A trial that can be changed without changing this one."""
+        copied = copy.copy(self)
+        copied.params = dict(self.params)
+        copied.distributions = dict(self.distributions)
+        copied.intermediate_values = dict(self.intermediate_values)
+        copied.user_attrs = dict(self.user_attrs)
+        copied.system_attrs = dict(self.system_attrs)
+        return copied
+
+
+def asked_trial(
+    params: dict[str, Any] | None = None, known: Mapping[str, BaseDistribution] | None = None
+) -> LightTrial:
+    """A trial at work with these values in Optuna's form, to be put into a storage; numbers are the storage's.
+
+    Args:
+        params: by name; none of a trial that is still to be proposed.
+        known: Optuna's form of the space.
+    """
+    return LightTrial(
+        number=-1,
+        trial_id=-1,
+        state=TrialState.RUNNING,
+        value=None,
+        datetime_start=datetime.now(),  # noqa: DTZ005  # as Optuna does
+        datetime_complete=None,
+        params=params or {},
+        distributions={name: known[name] for name in params} if params and known else {},
+        user_attrs={},
+        system_attrs={},
+        intermediate_values={},
+    )
+
+
 def running_trial(space: Space, config: Mapping[str, Any]) -> FrozenTrial:
-    """A trial at work with this config, to be put into a storage."""
+    """A trial at work with this config, for a storage that writes it down."""
     return create_trial(state=TrialState.RUNNING, **_asked(space, config))
 
 
@@ -99,16 +144,3 @@ def learned_trial(space: Space, lesson: Lesson) -> FrozenTrial:
 def _asked(space: Space, config: Mapping[str, Any]) -> dict[str, Any]:
     params = to_optuna(space, config)
     return {"params": params, "distributions": {name: distribution(space.proposed[name]) for name in params}}
-
-
-def suggest(trial: Trial, name: str, parameter: FloatRange | IntRange | Choice) -> Any:
-    """Let Optuna's trial ask its sampler for a value of this parameter, in Optuna's form."""
-    match distribution(parameter):
-        case FloatDistribution() as real:
-            return trial.suggest_float(name, real.low, real.high, step=real.step, log=real.log)
-        case IntDistribution() as whole:
-            return trial.suggest_int(name, whole.low, whole.high, step=whole.step, log=whole.log)
-        case CategoricalDistribution() as list_:
-            return trial.suggest_categorical(name, list_.choices)
-        case other:
-            raise AssertionError(f"{name} has the distribution {other!r}, which isn't made here")

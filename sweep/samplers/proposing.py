@@ -1,144 +1,100 @@
-"""Plans a whole config before Optuna writes any of it down: conditions, constraints and given values kept.
+"""From what an algorithm proposes to a config that a trial may have: conditions, constraints and given values kept.
 
-Optuna's samplers know ranges and choices, but not which parameters a trial has nor which values go together. So a
-sampler of theirs is asked for each parameter in use, and asked again where the config that comes of it isn't allowed.
-What it proposes then is mended by chance: some values are kept and the others drawn, fewer kept with each try.
+Algorithms know ranges and choices, but not which parameters a trial has, which values go together, nor what was tried
+before. So one is asked again where the config that comes of it isn't allowed. What it proposes then is mended by
+chance: some values are kept and the others drawn, fewer kept with each try.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
-from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler
-from optuna.study import Study
-from optuna.trial import FrozenTrial, TrialState
-
-from sweep.core.drawing import draw, draw_value, listed
+from sweep.core.drawing import draw, listed
 from sweep.core.feasibility import none_allowed, share_allowed
-from sweep.core.seeds import derive, generator
+from sweep.core.seeds import generator
 from sweep.core.space import NoConfigError, Space
-from sweep.samplers.optuna_space import distributions, ours, to_optuna
-
-MOST_ASKED = 5
-"""Proposals of Optuna's sampler for one trial; each costs it as much as the first."""
 
 MOST_DRAWN = 20_000
 """Configs drawn for one trial when none of those is allowed."""
 
 _NEAR = 400
-"""Of which so many are near the sampler's last proposal."""
+"""Of which so many are near the algorithm's last proposal."""
 
-_TPES_NOTE = "tpe:relative_params"
-"""Optuna's TPE leaves all that it has proposed jointly with a running trial, for others to reckon with."""
+Key = tuple[Any, ...]
 
 
-class Proposer(BaseSampler):
-    """A sampler for one trial, to be asked once: hands Optuna the values of a config that is allowed.
+def first_allowed(
+    space: Space,
+    proposals: Iterable[dict[str, Any]],
+    *,
+    seed: int,
+    given: Mapping[str, Any] | None = None,
+    tried: Container[Key] = (),
+) -> dict[str, Any] | None:
+    """The first proposal that a trial may have and none has had, or else one near the last.
 
     Args:
         space: of the study.
-        make: an Optuna sampler for a seed.
-        seed: of this trial's proposals.
+        proposals: of an algorithm, at least one.
+        seed: for mending.
         given: proposed values that the config has to have, by name.
+        tried: the keys (`Space.key`) of configs that trials have had. A config with given values is proposed again
+            where there is no other: a person has asked for it.
 
-    Attributes:
-        config: what was proposed, once `before_trial` was called.
+    Returns:
+        None where every config was tried.
+
+    Raises:
+        NoConfigError: none was found that is allowed.
     """
-
-    def __init__(
-        self, space: Space, make: Callable[[int], BaseSampler], seed: int, given: Mapping[str, Any] | None = None
-    ) -> None:
-        self.config: dict[str, Any] = {}
-        self._space = space
-        self._distributions = distributions(space)
-        self._make = make
-        self._seed = seed
-        self._given = space.implied(given or {})
-        self._inner: BaseSampler | None = None
-        self._planned: dict[str, Any] = {}
-
-    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        """Plan the config.
-
-        Raises:
-            NoConfigError: none was found that is allowed.
-        """
-        self.config = self._allowed(study, trial)
-        self._planned = to_optuna(self._space, self.config)
-
-    def infer_relative_search_space(self, *_: Any) -> dict[str, BaseDistribution]:
-        """Nothing is left to sample jointly: the plan is made."""
-        return {}
-
-    def sample_relative(self, *_: Any) -> dict[str, Any]:
-        """Nothing; see above."""
-        return {}
-
-    def sample_independent(self, _study: Study, _trial: FrozenTrial, param_name: str, *_: Any) -> Any:
-        """The planned value."""
-        return self._planned[param_name]
-
-    def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
-        """Some of Optuna's samplers take notes at the end of a trial."""
-        if self._inner is not None:
-            self._inner.after_trial(study, trial, state, values)
-
-    def _allowed(self, study: Study, trial: FrozenTrial) -> dict[str, Any]:
-        last: dict[str, Any] = {}
-        for place in range(MOST_ASKED):
-            # The first as it would be without constraints.
-            seed = derive(self._seed, "again", place) if place else self._seed
-            last = self._asked(study, trial, seed)
-            if self._fits(last):
+    wanted = space.implied(given or {})
+    last: dict[str, Any] = {}
+    # Allowed, and tried before.
+    again: dict[str, Any] | None = None
+    for proposal in proposals:
+        last = proposal
+        if _fits(space, last, wanted):
+            if space.key(last) not in tried:
                 return last
-        return self._mended(last)
-
-    def _asked(self, study: Study, trial: FrozenTrial, seed: int) -> dict[str, Any]:
-        """The config that Optuna's sampler proposes, allowed or not."""
-        inner = self._inner = self._make(seed)
-        inner.before_trial(study, trial)
-        together = inner.infer_relative_search_space(study, trial)
-        relative = inner.sample_relative(study, trial, together)
-
-        def choose(name: str) -> Any:
-            if name in self._given:
-                return self._given[name]
-            known = self._distributions[name]
-            if known.single():
-                # A distribution of one value is none to Optuna's samplers.
-                return draw_value(self._space.proposed[name], generator(0))
-            value = relative[name] if name in relative else inner.sample_independent(study, trial, name, known)
-            return ours(self._space.proposed[name], value)
-
-        return self._space.walk(choose)
-
-    def _fits(self, config: Mapping[str, Any]) -> bool:
-        return self._given.keys() <= config.keys() and self._space.feasible(config)
-
-    def _mended(self, near: Mapping[str, Any]) -> dict[str, Any]:
-        random = generator(self._seed, "mended")
-        chosen = self._space.chosen(near)
-        for tried in range(MOST_DRAWN):
-            share = 0.9 * (1 - tried / _NEAR)
-            kept = {name: value for name, value in chosen.items() if random.random() < share}
-            config = draw(self._space, random, {**kept, **self._given})
-            if self._fits(config):
+            again = again or last
+    random = generator(seed, "mended")
+    chosen = space.chosen(last)
+    for number in range(MOST_DRAWN):
+        share = 0.9 * (1 - number / _NEAR)
+        kept = {name: value for name, value in chosen.items() if random.random() < share}
+        config = draw(space, random, {**kept, **wanted})
+        if _fits(space, config, wanted):
+            if space.key(config) not in tried:
                 return config
-        every = [config for config in listed(self._space) or () if self._holds_given(config) and self._fits(config)]
-        if every:
-            return random.choice(every)
-        raise NoConfigError(none_allowed(share_allowed(self._space, self._given)))
-
-    def _holds_given(self, config: Mapping[str, Any]) -> bool:
-        chosen = self._space.chosen(config)
-        return all(name in chosen and chosen[name] == value for name, value in self._given.items())
+            again = again or config
+            if number > 2 * _NEAR:
+                # What is left is rare: it is looked for below.
+                break
+    return _rest(space, wanted, seed, again, tried)
 
 
-def joint_notes(attrs: Mapping[str, Any]) -> list[str]:
-    """The notes of a running trial to be blanked.
+def _rest(
+    space: Space, wanted: Mapping[str, Any], seed: int, again: dict[str, Any] | None, tried: Container[Key]
+) -> dict[str, Any] | None:
+    """By looking at each config, where they can be looked at."""
+    whole = listed(space)
+    every = [config for config in whole or () if _fits(space, config, wanted)]
+    fresh = [config for config in every if space.key(config) not in tried]
+    if fresh:
+        return generator(seed, "rest").choice(fresh)
+    if wanted or whole is None:
+        again = again or (every[0] if every else None)
+        if again is not None:
+            return again
+    if every or again is not None:
+        return None
+    raise NoConfigError(none_allowed(share_allowed(space, wanted)))
 
-    They name values of parameters that it turned out not to have, and a trial that is taken up after a resume has none.
-    """
-    return [key for key in attrs if key.startswith(_TPES_NOTE)]
+
+def _fits(space: Space, config: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    if wanted:
+        chosen = space.chosen(config)
+        if any(name not in chosen or chosen[name] != value for name, value in wanted.items()):
+            return False
+    return space.feasible(config)

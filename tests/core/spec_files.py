@@ -116,7 +116,7 @@ sections: dict[str, st.SearchStrategy[Any]] = {
     "search": st.fixed_dictionaries(
         {},
         optional={
-            "algorithm": st.sampled_from(["auto", "tpe", "gp", "cmaes", "qmc", "random", "grid"]),
+            "algorithm": st.sampled_from(["auto", "tpe", "gp", "qmc", "random", "nsga2"]),
             "seed": st.integers(0, 2**31 - 1),
             "startup_trials": st.none() | st.integers(0, 100),
             "warm_start": st.lists(st.text(max_size=5).map("earlier {}".format), max_size=2, unique=True),

@@ -72,7 +72,7 @@ def test_without_a_gpu_the_default_of_trials_ends_a_study_that_names_gpu_hours_a
 def test_without_a_gpu_other_limits_are_left_as_they_are():
     (line,) = limits.notes(spec(budget=Budget(gpu_hours=3, trials=7)), 0.0)
     assert line == "budget.gpu_hours can't be reached here: trials hold no GPU"
-    assert limits.trial_limit(Budget(gpu_hours=3, time=60.0), 0.0) is None
+    assert limits.trial_limit(spec(budget=Budget(gpu_hours=3, time=60.0)), 0.0) is None
 
 
 def test_with_a_gpu_nothing_needs_to_be_said():

@@ -43,8 +43,6 @@ def test_what_is_supported_is_not_mentioned():
 @pytest.mark.parametrize(
     ("addition", "line"),
     [
-        ("search: {algorithm: cmaes}\n", "vit.yaml:5:21: search.algorithm: cmaes is not supported by this version."),
-        ("search: {algorithm: grid}\n", "search.algorithm: grid is not supported"),
         ("budget: {gpu_hours: 3}\nresources: {fuse: 4}\n", "budget.gpu_hours: with resources.fuse it is not supported"),
         ("budget: {cost: 3}\n", "budget.cost: is not supported"),
         ("storage: s3://bucket/x\n", "vit.yaml:5:10: storage: a bucket is not supported by this version."),

@@ -133,7 +133,8 @@ def test_every_step_of_a_range_is_proposed_its_last_too():
     """In binary 3 * 0.3 is 0.8999..., by which the last value would be lost."""
     stepped = spec("random").model_copy(update={"parameters": {"x": FloatRange(min=0.0, max=1.0, step=0.3)}})
     sampler = OptunaSampler(stepped)
-    assert {round(sampler.ask(number)["x"], 6) for number in range(60)} == {0.0, 0.3, 0.6, 0.9}
+    assert {round(sampler.ask(number)["x"], 6) for number in range(4)} == {0.0, 0.3, 0.6, 0.9}
+    assert sampler.ask(4) is None
 
 
 def test_journal_that_lags_behind_its_study_is_known(tmp_path):

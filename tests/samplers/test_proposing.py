@@ -4,10 +4,10 @@ import pytest
 from optuna.trial import TrialState
 
 from sweep.core.loading import load
-from sweep.core.objectives import Result
+from sweep.core.objectives import Result, objectives
 from sweep.core.space import NoConfigError, Space, contains
-from sweep.samplers.choosing import choose
-from sweep.samplers.curves.sampler import CurveMemory
+from sweep.samplers.choosing import Algorithm
+from sweep.samplers.history import History
 from sweep.samplers.optuna_journal import OptunaJournal
 from sweep.samplers.optuna_sampler import OptunaSampler
 
@@ -181,11 +181,13 @@ def test_trials_keep_their_states_whatever_they_have():
 def test_what_a_point_implies_needs_no_second_proposal(monkeypatch):
     asked = []
 
-    def counting(study, space, seed, memory):
-        asked.append(seed)
-        return choose(study, space, seed, memory)
+    make = Algorithm.sampler
 
-    monkeypatch.setattr("sweep.samplers.optuna_sampler.choose", counting)
+    def counting(self, seed):
+        asked.append(seed)
+        return make(self, seed)
+
+    monkeypatch.setattr(Algorithm, "sampler", counting)
     for seed in range(5):
         study = spec(CONDITIONAL, "random", f"search.seed={seed}", "search.points_to_evaluate=[{norm: 2}]")
         assert OptunaSampler(study).ask(0)["optimizer"] == "lamb"
@@ -198,5 +200,6 @@ def test_parameters_that_come_together_are_modelled_together():
     sampler = OptunaSampler(study)
     play(sampler, range(20), running=0)
     trial = sampler.study.trials[-1]
-    jointly = choose(study, Space(study), 0, CurveMemory()).infer_relative_search_space(sampler.study, trial)
+    algorithm = Algorithm(study, Space(study), History(objectives(study)))
+    jointly = algorithm.sampler(0).infer_relative_search_space(sampler.study, trial)
     assert {"momentum", "beta", "lr", "optimizer"} <= set(jointly)
