@@ -21,7 +21,7 @@ ONE_OBJECTIVE: Algorithm = "tpe"
 MODELLED = 1_000
 """Trials up to which one model of all curves is worth its time."""
 
-GENERATIONS = 250
+GENERATIONS = 1_000
 """Trials from which breeding pays for several objectives; with fewer a model learns faster."""
 
 MANY_OBJECTIVES = 4
@@ -68,7 +68,9 @@ def _grid(spec: StudySpec) -> Chosen | None:
 
 def _several(spec: StudySpec, goals: int) -> Chosen:
     trials = spec.budget.trials
-    if trials is not None and trials < GENERATIONS:
+    if trials is None:
+        return Chosen("tpe", f"{goals} objectives")
+    if trials < GENERATIONS:
         return Chosen("tpe", f"{goals} objectives and {trials} trials, too few for generations of trials")
     if goals >= MANY_OBJECTIVES:
         return Chosen("nsga3", f"{goals} objectives")

@@ -98,7 +98,7 @@ class History:
             rank = np.array(new.rank)
             at_most, at_least = (ranks <= rank).all(axis=1), (ranks >= rank).all(axis=1)
             if not (at_most & ~at_least).any():
-                beaten = (at_least & ~at_most).tolist()
+                beaten = np.asarray(at_least & ~at_most)
                 self._front = [one for one, gone in zip(self._front, beaten, strict=True) if not gone]
                 self._front.append(new)
         self._new = []
