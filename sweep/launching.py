@@ -352,6 +352,18 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _handled: set[signal.Signals] = set()
 
 
+_masks = threading.local()
+
+
+def _hold_back() -> None:
+    """Let signals wait while a process forks: one that came to the child before it is as usual there would be lost."""
+    _masks.before = signal.pthread_sigmask(signal.SIG_BLOCK, _handled)
+
+
+def _let_come() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, _masks.before)
+
+
 def _as_usual_in_a_child() -> None:
     """In a process that a training function forked a signal means that process: it dies of it, as any does.
 
@@ -360,6 +372,7 @@ def _as_usual_in_a_child() -> None:
     for number in _handled:
         signal.signal(number, signal.SIG_DFL)
     _handled.clear()
+    _let_come()
 
 
-os.register_at_fork(after_in_child=_as_usual_in_a_child)
+os.register_at_fork(before=_hold_back, after_in_parent=_let_come, after_in_child=_as_usual_in_a_child)

@@ -61,6 +61,9 @@ class Objectives:
         self.bounds = tuple(metric for metric in metrics if metric.bounded)
         self.first = self.goals[0]
         self._signs = tuple(1 if metric.goal == "minimize" else -1 for metric in self.goals)
+        # With one objective and no bounds, as in most studies, a report is rated without further ado: a resume does it
+        # for each report of each trial.
+        self._plain = len(self.goals) == 1 and not self.bounds
 
     @property
     def name(self) -> str:
@@ -97,13 +100,25 @@ class Objectives:
 
     def score(self, metrics: Mapping[str, float]) -> Score:
         """How a report without a `problem` ranks."""
+        if self._plain:
+            return Score(0, (self._signs[0] * metrics[self.first.name],))
         values = tuple(sign * metrics[metric.name] for sign, metric in zip(self._signs, self.goals, strict=True))
         return Score(sum(max(0.0, each) for each in self.excess(metrics)), values)
 
     def result(self, metrics: Mapping[str, float]) -> Result | None:
         """What a sampler is told; None unless each objective is a finite number."""
+        if self._plain:
+            value = metrics.get(self.first.name, math.nan)
+            return Result((value,)) if math.isfinite(value) else None
         values = tuple(metrics.get(metric.name, math.nan) for metric in self.goals)
         return Result(values, self.excess(metrics)) if all(map(math.isfinite, values)) else None
+
+    def rated(self, metrics: Mapping[str, float]) -> Score | None:
+        """How a report ranks; None unless each objective is a finite number."""
+        if self._plain:
+            value = metrics.get(self.first.name, math.nan)
+            return Score(0, (self._signs[0] * value,)) if math.isfinite(value) else None
+        return None if self.result(metrics) is None else self.score(metrics)
 
     def reached(self, metrics: Mapping[str, float]) -> bool:
         """Whether a report has come up to every target that the file names, within all bounds."""

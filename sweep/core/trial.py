@@ -239,10 +239,10 @@ class Trial:
         """
         best: tuple[Score, Report] | None = None
         for report in self.reports:
-            if metric.result(report.metrics) is None or (with_checkpoint and not report.checkpoint):
+            if with_checkpoint and not report.checkpoint:
                 continue
-            score = metric.score(report.metrics)
-            if best is None or score < best[0]:
+            score = metric.rated(report.metrics)
+            if score is not None and (best is None or score < best[0]):
                 best = score, report
         return best[1] if best else None
 

@@ -46,8 +46,10 @@ def test_what_has_no_grid_is_said_with_its_line():
         load(MINIMAL + "  w: {min: 0.5, max: 1.0}\n" + GRID, source="vit.yaml")
     assert caught.value.problems == [
         "vit.yaml:4:7: parameters.lr: is a continuous range, which has no grid. Write a list of values.",
-        "vit.yaml:5:6: parameters.w: is a continuous range, which has no grid. "
-        "Give it a step, or write a list of values.",
+        (
+            "vit.yaml:5:6: parameters.w: is a continuous range, which has no grid. "
+            "Give it a step, or write a list of values."
+        ),
     ]
 
 

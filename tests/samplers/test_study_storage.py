@@ -1,5 +1,7 @@
 """Of very many trials a sampler sees some: the good ones always."""
 
+from itertools import pairwise
+
 import optuna
 from optuna.trial import TrialState
 
@@ -34,7 +36,7 @@ def test_of_many_the_best_the_latest_those_at_work_and_some_of_the_rest_are_show
     assert numbers == sorted(set(numbers))
     assert best | running | set(range(1850, 2000)) <= set(numbers)
     others = [number for number in numbers if number not in best and number < 1700]
-    assert max(b - a for a, b in zip(others, others[1:], strict=False)) < 120
+    assert max(b - a for a, b in pairwise(others)) < 120
     assert len(study.get_trials(deepcopy=False)) == 2000
 
 
