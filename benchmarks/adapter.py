@@ -19,7 +19,7 @@ from sweep.driver import Driver
 from sweep.samplers.guided_sampler import make_sampler
 from sweep.store.in_memory import MemoryLog, NoFiles
 
-UNBOUNDED = 1_000_000
+UNBOUNDED_S = 1e12
 
 
 class Sweep:
@@ -35,7 +35,7 @@ class Sweep:
         workers: int,
         *,
         job: Any = None,
-        algorithm: str = "auto",
+        algorithm: str = "gp",
         **scheduler: Any,
     ) -> None:
         self._job = job or _harness_job()
@@ -48,7 +48,7 @@ class Sweep:
             scheduler=Scheduler(
                 **{"grace_period": min_epochs, "max_t": max_epochs, "reduction_factor": eta, **scheduler}
             ),
-            budget=Budget(trials=UNBOUNDED),
+            budget=Budget(time=UNBOUNDED_S),
         )
         self._max_t = max_epochs
         self._ticks = 0

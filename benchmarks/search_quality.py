@@ -42,8 +42,8 @@ FULL_TRAININGS = 40
 POINTS = (0.1, 0.25, 0.5, 1.0)
 TARGET = 0.1
 SIDES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    "sweep's default": ({"algorithm": "auto"}, {}),
-    "the same model, stopping ASHA": ({"algorithm": "gp"}, {"promote": False}),
+    "gp, guided": ({"algorithm": "gp"}, {}),
+    "gp, stopping ASHA": ({"algorithm": "gp"}, {"promote": False}),
     "TPE, stopping ASHA": ({"algorithm": "tpe"}, {}),
     "TPE, pausing ASHA": ({"algorithm": "tpe"}, {"promote": True}),
     "TPE, hyperband": ({"algorithm": "tpe"}, {"type": "hyperband"}),

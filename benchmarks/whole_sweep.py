@@ -45,7 +45,7 @@ parameters:
   lr: {{min: 1e-4, max: 1e-1, log: true}}
   weight_decay: {{min: 1e-3, max: 1.0, log: true}}
   batch_size: [32, 64, 128]
-search: {{algorithm: tpe, seed: {seed}}}
+search: {{algorithm: gp, seed: {seed}}}
 scheduler: {{type: asha, time_attr: epoch, max_t: {epochs}, grace_period: 1, reduction_factor: 3}}
 budget: {{trials: {trials}}}
 environment: {{working_dir: {here}, env: {{{variable}: {book}}}}}
