@@ -23,7 +23,7 @@ from sweep.core.seeds import generator
 from sweep.core.space import Space
 from sweep.samplers.optuna_sampler import OptunaSampler
 
-ALGORITHMS = ("auto", "tpe", "tpe2", "cmaes", "qmc", "random", "grid", "nsga2", "nsga3")
+ALGORITHMS = ("auto", "gp", "tpe", "tpe2", "cmaes", "qmc", "random", "grid", "nsga2", "nsga3")
 PROMISED_MS = {1_000: 50.0, 10_000: 150.0}
 
 ONE = "{name: loss, goal: minimize}"
