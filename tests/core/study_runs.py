@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sweep.core import commands as core
 from sweep.core import events as ev
-from sweep.core.spec import Budget, FloatRange, Metric, Scheduler, StudySpec
+from sweep.core.spec import Budget, FloatRange, Metric, Scheduler, Search, StudySpec
 from sweep.core.study import StudyMachine
 
 
@@ -14,6 +14,8 @@ def spec(**changes):
         "entrypoint": "m:train",
         "metric": Metric(name="loss", goal="minimize"),
         "parameters": {"x": FloatRange(min=0, max=1)},
+        # The rules of schedulers alone, without a model that guides them.
+        "search": Search(algorithm="random"),
         "scheduler": Scheduler(max_t=9),
         "budget": Budget(trials=5),
     }

@@ -507,7 +507,9 @@ def small_specs(draw):
             patience=draw(st.sampled_from([None, 1, 2])),
         ),
         scheduler=scheduler,
-        search=Search(repeats=0 if scheduler.type == "pbt" else draw(st.integers(0, 2)), finalists=2),
+        search=Search(
+            algorithm="random", repeats=0 if scheduler.type == "pbt" else draw(st.integers(0, 2)), finalists=2
+        ),
     )
 
 

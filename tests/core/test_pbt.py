@@ -11,7 +11,10 @@ from sweep.core.trial import TrialState
 
 def population(trials=4, slots=4, seed=0, **rules):
     rules = {"type": "pbt", "max_t": 9, "grace_period": 2, "reduction_factor": 2, **rules}
-    run = Run(spec(scheduler=Scheduler(**rules), budget=Budget(trials=trials), search=Search(seed=seed)), slots)
+    run = Run(
+        spec(scheduler=Scheduler(**rules), budget=Budget(trials=trials), search=Search(algorithm="random", seed=seed)),
+        slots,
+    )
     run.begin()
     return run
 

@@ -6,7 +6,7 @@ import random
 from sweep.core import plan
 from sweep.core.objectives import Objectives
 from sweep.core.schedulers.asha import Asha
-from sweep.core.spec import Budget, FloatRange, Metric, Resources, Scheduler, StudySpec
+from sweep.core.spec import Budget, FloatRange, Metric, Resources, Scheduler, Search, StudySpec
 from sweep.core.trial import Report, Trial
 
 LOSS = Objectives([Metric(name="loss", goal="minimize")])
@@ -33,7 +33,7 @@ def test_upper_bound_is_everyone_to_the_end():
 
 
 def test_expectation_is_what_random_arrivals_do():
-    made = plan.make(spec(), slots=1)
+    made = plan.make(spec(search=Search(algorithm="random")), slots=1)
     spent = []
     for seed in range(300):
         generator, asha = random.Random(seed), Asha(Scheduler(max_t=9), LOSS, seed=0)

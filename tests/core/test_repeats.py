@@ -11,7 +11,10 @@ from sweep.core.study import replay
 
 
 def begun(trials=3, repeats=2, finalists=2, slots=1, **changes):
-    fields = {"budget": Budget(trials=trials), "search": Search(repeats=repeats, finalists=finalists)}
+    fields = {
+        "budget": Budget(trials=trials),
+        "search": Search(algorithm="random", repeats=repeats, finalists=finalists),
+    }
     run = Asked(spec(**(fields | changes)), slots)
     run.begin()
     return run

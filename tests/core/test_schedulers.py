@@ -32,7 +32,7 @@ def study(name, *, trials=8, seed=0, **changes):
     return spec(
         scheduler=Scheduler(**{"max_t": 9, "type": "asha", **RULES[name]}),
         budget=Budget(trials=trials),
-        search=Search(seed=seed, algorithm="gp" if name == "asha by advice" else "auto"),
+        search=Search(seed=seed, algorithm="gp" if name == "asha by advice" else "random"),
         **changes,
     )
 

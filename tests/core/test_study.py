@@ -260,7 +260,7 @@ def specs(draw):
             *draw(st.sampled_from(further)),
         ],
         retries=Retries(max=draw(st.integers(0, 2))),
-        search=Search(seed=draw(st.integers(0, 5))),
+        search=Search(algorithm="random", seed=draw(st.integers(0, 5))),
     )
 
 

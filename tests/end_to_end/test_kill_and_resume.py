@@ -181,13 +181,13 @@ def test_paused_trials_outlive_a_kill_and_go_on_from_their_rung(tmp_path, execut
     paused = [line["trial"] for line in study.lines() if line["type"] == "decided" and line["action"] == "pause"]
     assert list(dict.fromkeys(paused)) == [0, 1]
     study.release()
-    study.run("resume", "hardy", "--executor", executor)
+    study.ask("resume", "hardy", "--executor", executor)
     lines = study.lines()
     assert lines[-1]["type"] in ("run_ended", "promoted", "promotions_done")
     trained = Counter((trial, epoch) for trial, _, epoch in study.epochs())
     # Only what was at work when the driver was killed is trained twice; its worker may live on for an instant.
     assert {trial for (trial, _), count in trained.items() if count > 1} <= {2}
-    rows = json.loads(study.run("trials", "hardy", "--json"))
+    rows = json.loads(study.ask("trials", "hardy", "--json"))
     assert {row["state"] for row in rows} == {"complete", "stopped"}
     assert all(row["t"] == 3 for row in rows if row["state"] == "complete")
     assert all("its turn never came" in row["reason"] for row in rows if row["state"] == "stopped")

@@ -23,6 +23,7 @@ from sweep.core.spec import (
     Promote,
     Resources,
     Scheduler,
+    Search,
     StudySpec,
 )  # fmt: skip
 
@@ -40,6 +41,7 @@ def new_spec(**changes: Any) -> StudySpec:
             "mixed": Choice(values=[1, "a", None]),
             "width": Constant(value=64),
         },
+        "search": Search(algorithm="random"),
         "budget": Budget(trials=12),
         "scheduler": Scheduler(max_t=9),
         "resources": Resources(gpu=0.25),

@@ -238,7 +238,7 @@ specs = st.builds(
     budget=st.sampled_from([Budget(trials=6), Budget(time="40s"), Budget(trials=20, failures=2), Budget(gpu_hours=1)]),
     scheduler=st.sampled_from([Scheduler(max_t=9), Scheduler(max_t=4, type="none"), Scheduler(max_t=9, brackets=2)]),
     retries=st.sampled_from([Retries(), Retries(max=1)]),
-    search=st.sampled_from([Search(), Search(repeats=1, finalists=2)]),
+    search=st.sampled_from([Search(algorithm="random"), Search(repeats=1, finalists=2)]),
 )
 
 

@@ -431,7 +431,11 @@ def test_counts_of_one_are_singular(spec):
 
 
 def test_status_of_a_study_with_repeats_names_its_finalists_and_what_more_would_buy(paths):
-    study = new_spec(budget=Budget(trials=24), scheduler=Scheduler(type="none", max_t=1), search=Search(repeats=2))
+    study = new_spec(
+        budget=Budget(trials=24),
+        scheduler=Scheduler(type="none", max_t=1),
+        search=Search(algorithm="random", repeats=2),
+    )
     play = Play(study).to_the_end()
     view = status(play.machine, paths)
     finalists = view.data["repeats"]["finalists"]
@@ -448,7 +452,7 @@ def test_status_of_a_study_with_repeats_names_its_finalists_and_what_more_would_
 
 
 def test_trials_table_marks_repeats(paths):
-    study = new_spec(budget=Budget(trials=2), search=Search(repeats=1, finalists=1))
+    study = new_spec(budget=Budget(trials=2), search=Search(algorithm="random", repeats=1, finalists=1))
     play = Play(study).to_the_end()
     best = play.machine.best.number
     rows = trials_table(play.machine).data
