@@ -25,6 +25,9 @@ def algorithm_faults(
     elif algorithm == "nsga3" and len(goals) == 1:
         text = f"nsga3 spreads trials over the front of several objectives, and {goals[0]} is the only one. Use tpe."
         yield Fault(path, text, ())
+    if algorithm == "gp" and (len(metrics) > 1 or any(one.bounded for one in metrics)):
+        text = "models one objective without bounds. Use auto, tpe or nsga2 where there are several, or bounds."
+        yield Fault(path, text, ())
     if algorithm == "cmaes" and parameters and not any(map(_numeric, parameters.values())):
         text = "cmaes searches ranges and ordered lists, and no parameter that all trials have is one. Use tpe."
         yield Fault(path, text, ())

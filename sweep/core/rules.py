@@ -64,8 +64,6 @@ def study_faults(parts: Mapping[str, Any], broken: frozenset[str] = frozenset())
         yield from _entrypoint(parts["entrypoint"], parts["command"])
     if "metric" in parts:
         yield from _metric(parts["metric"], parts.get("scheduler"))
-    if "metric" in parts and "search" in parts:
-        yield from _one_objective(parts["search"], parts["metric"])
     if "parameters" in parts and not broken:
         yield from _something_varies(parameters)
     for name, parameter in parameters.items():
@@ -110,13 +108,6 @@ def _metric(metric: Metric | list[Metric], scheduler: Scheduler | None) -> Itera
         if scheduler is not None and one.name == scheduler.time_attr:
             text = f"{one.name!r} is also scheduler.time_attr. Progress can't be the objective; name another."
             yield Fault(path, text, ())
-
-
-def _one_objective(search: Search, metric: Metric | list[Metric]) -> Iterator[Fault]:
-    metrics = metric if isinstance(metric, list) else [metric]
-    if search.algorithm == "gp" and (len(metrics) > 1 or any(one.bounded for one in metrics)):
-        text = "models one objective without bounds. Use auto, tpe or nsga2 where there are several, or bounds."
-        yield Fault(("search", "algorithm"), text, ())
 
 
 def _judged(scheduler: Scheduler, metric: Metric | list[Metric] | None) -> Iterator[Fault]:

@@ -29,7 +29,7 @@ class GuidedSampler(OptunaSampler):
         super().__init__(spec, lessons)
         self._lessons = len(lessons)
         self._asked = 0
-        # Optuna's number to the rung that a trial was sent to; None where it is paused, and ours of those.
+        # By Optuna's number: the rung that a trial was sent to, None where it is paused; and our number.
         self._until: dict[int, int | None] = {}
         self._numbers: dict[int, int] = {}
 

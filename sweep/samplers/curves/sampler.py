@@ -60,8 +60,9 @@ class CurveMemory:
         values = {t: sign * value for t, value in sorted(trial.intermediate_values.items()) if math.isfinite(value)}
         if not values and trial.state is TrialState.COMPLETE and trial.value is not None:
             values = {ladder.max_t: sign * trial.value}
-        units, row = (known[1].units, known[1].row) if known else (None, None)
-        if units is None or row is None:
+        if known is not None:
+            units, row = known[1].units, known[1].row
+        else:
             units, row = encoding.units(trial.params), encoding.row(trial.params)
         made = Curve(number, units, row, tuple(values.items()), tuple(ladder.passed(values)), status, until.get(number))
         self._curves[number] = (mark, made)
