@@ -126,6 +126,52 @@ def bare(config: dict[str, Any], *, device: str, epochs: int) -> Iterator[float]
         yield steps * settings.batch_size / (time.perf_counter() - began)
 
 
+def _bare_rate(config: dict[str, Any]) -> float:
+    return statistics.harmonic_mean(list(bare(config, device="cuda", epochs=1 + MEASURED["cuda"]))[1:])
+
+
+def captured(config: dict[str, Any]) -> float:
+    """Images/s of the bare loop whose step, from forward pass to optimizer, is one CUDA graph, replayed."""
+    settings = Settings.parse(config, 1)
+    place = torch.device("cuda")
+    data = datasets.load(settings.data, **settings.data_options)
+    shape = {"num_classes": len(data.classes), "in_channels": data.channels, "image_size": data.image_size}
+    model = build(settings.model, **shape, **settings.model_options).to(place).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=torch.tensor(1e-3, device=place), fused=True, capturable=True)
+    images, labels = data.train.images.to(place).float() / 255, data.train.labels.to(place)
+    inputs, targets = images[: settings.batch_size].clone(), labels[: settings.batch_size].clone()
+
+    def step() -> None:
+        with torch.autocast("cuda", torch.bfloat16, cache_enabled=False):
+            loss = nn.functional.cross_entropy(model(inputs), targets)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0, foreach=True)
+        optimizer.step()
+
+    beside = torch.cuda.Stream()
+    beside.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(beside):
+        for _ in range(3):
+            step()
+    torch.cuda.current_stream().wait_stream(beside)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        step()
+    steps = len(labels) // settings.batch_size
+    synchronize(place)
+    began = time.perf_counter()
+    for _ in range(MEASURED["cuda"]):
+        order = torch.randperm(len(labels), device=place)
+        for index in range(steps):
+            chosen = order[index * settings.batch_size : (index + 1) * settings.batch_size]
+            torch.index_select(images, 0, chosen, out=inputs)
+            torch.index_select(labels, 0, chosen, out=targets)
+            graph.replay()
+    synchronize(place)
+    return MEASURED["cuda"] * steps * settings.batch_size / (time.perf_counter() - began)
+
+
 def decoded_once(config: dict[str, Any], *, device: str) -> list[float]:
     """Seconds of each epoch of two trials, one after the other; the first's hold the decoding, of val images too."""
     with tempfile.TemporaryDirectory(prefix="sweep-bench-") as cache, environment("SWEEP_DATA_CACHE", cache):
@@ -270,11 +316,22 @@ def card(options: argparse.Namespace) -> None:
         return
     large = {**VIT, "image_size": 32, "patch_size": 4, "dim": 256, "depth": 6, "heads": 8, "batch_size": 256}
     run = partial(ours, device=options.device)
+    base = {**large, "dim": 768, "depth": 12, "heads": 12}
     groups = {
-        "AMP: a ViT of width 256, depth 6 and 64 tokens, batches of 256": [
-            Side("fp32 (TF32 on CUDA)", partial(run, {**large, "precision": "fp32"})),
-            Side("bf16", partial(run, {**large, "precision": "bf16"})),
-        ],
+        f"AMP and compiler: a ViT of width {size['dim']}, depth {size['depth']} and 64 tokens, batches of 256": [
+            Side("fp32 (TF32 on CUDA)", partial(run, {**size, "precision": "fp32", "compile": False})),
+            Side("bf16", partial(run, {**size, "precision": "bf16", "compile": False})),
+            Side("bf16, compiled", partial(run, {**size, "precision": "bf16", "compile": True})),
+        ]
+        for size in (large, base)
+    }
+    if options.device == "cuda":
+        groups["a whole step as one CUDA graph: vit_tiny on digits"] = [
+            Side("bare loop", partial(_bare_rate, VIT)),
+            Side("bare loop, captured", partial(captured, VIT)),
+            Side("sweep.training.vision", partial(run, VIT)),
+        ]
+    groups |= {
         "packed: vit_tiny on digits, all trials together": [
             Side(f"{number} at once", partial(packed, number, VIT, device=options.device)) for number in (1, 2, 4, 8)
         ],

@@ -1,10 +1,11 @@
 """A whole search on real images: time to its end, the best value, and how much of it was training.
 
-    python benchmarks/whole_sweep.py [--trials 32] [--epochs 9] [--seeds 1]
+    python benchmarks/whole_sweep.py [--trials 32] [--epochs 9] [--seeds 1] [--gpu SHARE]
 
 Sides in turn, each seed: this project (`--executor ray`), a script as Ray Tune's documentation writes it (OptunaSearch,
 ASHAScheduler, DataLoader), and Optuna alone with its successive-halving pruner. The same space, number of trials,
-sampler seed, rungs and model, on scikit-learn's digits. The scripts are in benchmarks/rivals.
+sampler seed, rungs and model, on scikit-learn's digits. The scripts are in benchmarks/rivals. Each core is a place for
+a trial; with `--gpu 0.125` the one GPU has 8.
 
 The busy share is the seconds inside training and evaluation over slots times the time from the first trial's start to
 the last one's end, by the notes that each side's trials write (benchmarks/rivals/book.py).
@@ -48,19 +49,22 @@ parameters:
 search: {{algorithm: gp, seed: {seed}}}
 scheduler: {{type: asha, time_attr: epoch, max_t: {epochs}, grace_period: 1, reduction_factor: 3}}
 budget: {{trials: {trials}}}
+resources: {{gpu: {gpu}}}
 environment: {{working_dir: {here}, env: {{{variable}: {book}}}}}
 storage: {folder}/studies
 """
 
 
-def ours(folder: Path, book: Path, *, trials: int, epochs: int, grace_period: int, seed: int) -> float:
+def ours(folder: Path, book: Path, *, trials: int, epochs: int, grace_period: int, seed: int, gpu: float) -> float:
     """The search by this project; the best val_loss."""
     import sweep
 
     del grace_period  # 1, in the file
     spec = folder / "whole.yaml"
     spec.write_text(
-        SPEC.format(here=HERE, folder=folder, book=book, variable=FOLDER, trials=trials, epochs=epochs, seed=seed)
+        SPEC.format(
+            here=HERE, folder=folder, book=book, variable=FOLDER, trials=trials, epochs=epochs, seed=seed, gpu=gpu or 0
+        )
     )
     study = sweep.launch(spec, executor="ray")
     best = study.best
@@ -71,7 +75,7 @@ def ours(folder: Path, book: Path, *, trials: int, epochs: int, grace_period: in
 
 def one(side: str, options: argparse.Namespace) -> dict[str, Any]:
     """One side once, in this process: seconds, best value, busy share."""
-    slots = os.cpu_count() or 1
+    slots = places(options.gpu)
     settings = {"trials": options.trials, "epochs": options.epochs, "grace_period": 1, "seed": options.seed}
     with tempfile.TemporaryDirectory(prefix="whole-", ignore_cleanup_errors=True) as name:
         folder, book = Path(name), Path(name) / "book"
@@ -81,14 +85,14 @@ def one(side: str, options: argparse.Namespace) -> dict[str, Any]:
                 import ray
 
                 os.environ["PYTHONPATH"] = os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])
-                ray.init(num_cpus=slots, log_to_driver=False, logging_level=logging.ERROR)
+                ray.init(num_cpus=os.cpu_count(), log_to_driver=False, logging_level=logging.ERROR)
             began = time.perf_counter()
             if side == "sweep":
-                best = ours(folder, book, **settings)
+                best = ours(folder, book, gpu=options.gpu, **settings)
             elif side == "Ray Tune":
                 from rivals import tune_script
 
-                best = tune_script.search(folder, book, **settings)
+                best = tune_script.search(folder, book, gpu=options.gpu, **settings)
             else:
                 from rivals import optuna_script
 
@@ -97,6 +101,11 @@ def one(side: str, options: argparse.Namespace) -> dict[str, Any]:
         notes = read(book)
     wall = max(note["ended"] for note in notes) - min(note["began"] for note in notes)
     return {"seconds": seconds, "best": best, "busy": sum(note["busy"] for note in notes) / (slots * wall)}
+
+
+def places(gpu: float) -> int:
+    """How many trials run at once."""
+    return round(1 / gpu) if gpu else os.cpu_count() or 1
 
 
 SIDES = ("sweep", "Ray Tune", "Optuna alone")
@@ -108,19 +117,20 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=32)
     parser.add_argument("--epochs", type=int, default=9)
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--gpu", type=float, default=0.0, help="share of one GPU that each trial gets")
     parser.add_argument("--seed", type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.side:
         print(json.dumps(one(options.side, options)))
         return
-    print(f"{options.trials} trials, at most {options.epochs} epochs, vit_tiny on digits, {os.cpu_count()} slots")
+    print(f"{options.trials} trials, at most {options.epochs} epochs, vit_tiny on digits, {places(options.gpu)} slots")
     print(f"{'':14} {'seed':>4} {'seconds':>8} {'best val_loss':>14} {'busy share':>11}")
     found: dict[str, list[dict[str, Any]]] = {side: [] for side in SIDES}
     for seed in range(options.seeds):
         for side in SIDES:
             command = [sys.executable, __file__, "--side", side, "--seed", str(seed)]
-            command += ["--trials", str(options.trials), "--epochs", str(options.epochs)]
+            command += ["--trials", str(options.trials), "--epochs", str(options.epochs), "--gpu", str(options.gpu)]
             done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
             row = json.loads(done.stdout.splitlines()[-1])
             found[side].append(row)

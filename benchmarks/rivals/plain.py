@@ -45,13 +45,16 @@ class Digits(Dataset):
 
 def train(config: dict[str, Any], epochs: int, report: Callable[[int, float, Path], None]) -> None:
     """Train a small vision transformer; `report` gets epoch, val_loss and a folder with a checkpoint, each epoch."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
     with Note() as note:
         torch.manual_seed(0)
         batch = config["batch_size"]
-        loader = DataLoader(Digits(train=True), batch, shuffle=True, num_workers=WORKERS, drop_last=True)
-        judged = DataLoader(Digits(train=False), 256, num_workers=WORKERS)
+        pinned = {"num_workers": WORKERS, "pin_memory": device == "cuda"}
+        loader = DataLoader(Digits(train=True), batch, shuffle=True, drop_last=True, **pinned)
+        judged = DataLoader(Digits(train=False), 256, **pinned)
         options = {key: config[key] for key in ("dim", "depth", "dropout")}
         model = build("vit_tiny", num_classes=10, in_channels=1, image_size=8, patch_size=2, heads=4, **options)
+        model.to(device)
         optimizer = torch.optim.AdamW(model.parameters(), lr=config["lr"], weight_decay=config["weight_decay"])
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer, config["lr"], epochs=epochs, steps_per_epoch=len(loader)
@@ -62,7 +65,7 @@ def train(config: dict[str, Any], epochs: int, report: Callable[[int, float, Pat
             model.train()
             for images, labels in loader:
                 optimizer.zero_grad()
-                loss = criterion(model(images), labels)
+                loss = criterion(model(images.to(device)), labels.to(device))
                 loss.backward()
                 nn.utils.clip_grad_norm_(model.parameters(), 1.0)
                 optimizer.step()
@@ -71,7 +74,8 @@ def train(config: dict[str, Any], epochs: int, report: Callable[[int, float, Pat
             total = 0.0
             with torch.no_grad():
                 for images, labels in judged:
-                    total += nn.functional.cross_entropy(model(images), labels, reduction="sum").item()
+                    logits = model(images.to(device))
+                    total += nn.functional.cross_entropy(logits, labels.to(device), reduction="sum").item()
             note.rest()
             with tempfile.TemporaryDirectory() as folder:
                 state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "epoch": epoch}

@@ -13,8 +13,8 @@ from ray.tune.search.optuna import OptunaSearch
 from rivals.book import FOLDER
 
 
-def search(folder: Path, book: Path, *, trials: int, epochs: int, grace_period: int, seed: int) -> float:
-    """Run it on the Ray that is there; the best val_loss."""
+def search(folder: Path, book: Path, *, trials: int, epochs: int, grace_period: int, seed: int, gpu: float) -> float:
+    """Run it on the Ray that is there, each trial on this share of a GPU; the best val_loss."""
 
     def train(config: dict[str, Any]) -> None:
         os.environ[FOLDER] = str(book)
@@ -34,7 +34,7 @@ def search(folder: Path, book: Path, *, trials: int, epochs: int, grace_period: 
         "batch_size": tune.choice([32, 64, 128]),
     }
     tuner = tune.Tuner(
-        tune.with_resources(train, {"cpu": 1}),
+        tune.with_resources(train, {"cpu": 1, "gpu": gpu}),
         param_space=space,
         tune_config=tune.TuneConfig(
             metric="val_loss",

@@ -15,7 +15,7 @@ from sweep.core.spec import StudySpec
 
 Algorithm = Literal["tpe", "gp", "cmaes", "qmc", "random", "grid", "nsga2", "nsga3"]
 
-ONE_OBJECTIVE: Algorithm = "tpe"
+ONE_OBJECTIVE: Algorithm = "gp"
 """What `auto` takes for one objective and a budget that is no larger than `MODELLED`."""
 
 MODELLED = 1_000
@@ -53,7 +53,7 @@ def choose(spec: StudySpec) -> Chosen:
         return Chosen("tpe", f"one objective and {trials} trials, too many for a model of all curves")
     if any(metric.bounded for metric in spec.metrics):
         return Chosen("tpe", "one objective within bounds")
-    return Chosen(ONE_OBJECTIVE, "one objective")
+    return Chosen(ONE_OBJECTIVE, "one objective, by a model of all learning curves")
 
 
 def _grid(spec: StudySpec) -> Chosen | None:

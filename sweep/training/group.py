@@ -24,8 +24,10 @@ class Group:
         self.wrapped = False
 
     def place(self, device: torch.device) -> torch.device:
-        """This process's own device of a kind."""
-        return device
+        """This process's own device of a kind, by number: some of torch.cuda's functions take no plain "cuda"."""
+        import torch
+
+        return torch.device("cuda", torch.cuda.current_device()) if device == torch.device("cuda") else device
 
     def wrap(self, model: nn.Module, device: torch.device) -> nn.Module:
         """The model to train with, whose gradients are the mean over the processes."""

@@ -22,13 +22,13 @@ def _spec(addition="", text=MINIMAL, metric=None):
     ("spec", "algorithm", "reason"),
     [
         (_spec("search: {algorithm: cmaes}\n"), "cmaes", "as the file says"),
-        (_spec(), algorithms.ONE_OBJECTIVE, "one objective"),
-        (_spec("budget: {time: 1h}\n"), algorithms.ONE_OBJECTIVE, "one objective"),
+        (_spec(), algorithms.ONE_OBJECTIVE, "one objective, by a model"),
+        (_spec("budget: {time: 1h}\n"), algorithms.ONE_OBJECTIVE, "one objective, by a model"),
         (_spec("budget: {trials: 5000}\n"), "tpe", "one objective and 5000 trials, too many"),
         (_spec(text=FINITE), "grid", "the budget of 50 trials is enough for all 10 configs"),
         (_spec("budget: {trials: 10}\n", FINITE), "grid", "enough for all 10 configs"),
-        (_spec("budget: {trials: 9}\n", FINITE), algorithms.ONE_OBJECTIVE, "one objective"),
-        (_spec("search: {warm_start: [a]}\n", FINITE), algorithms.ONE_OBJECTIVE, "one objective"),
+        (_spec("budget: {trials: 9}\n", FINITE), algorithms.ONE_OBJECTIVE, "one objective, by a model"),
+        (_spec("search: {warm_start: [a]}\n", FINITE), algorithms.ONE_OBJECTIVE, "one objective, by a model"),
         (_spec("budget: {trials: 8}\nresources: {max_concurrent: 8}\n"), "qmc", "all 8 trials run at once"),
         (_spec(metric=TWO), "tpe", "2 objectives and 50 trials, too few for generations"),
         (_spec("budget: {trials: 1000}\n", metric=TWO), "nsga2", "2 objectives"),
@@ -37,7 +37,7 @@ def _spec(addition="", text=MINIMAL, metric=None):
         (
             _spec("scheduler: {type: pbt, explore: [n]}\nbudget: {trials: 20}\n", FINITE),
             algorithms.ONE_OBJECTIVE,
-            "one objective",
+            "one objective, by a model",
         ),
     ],
 )

@@ -135,6 +135,7 @@ def test_mixup_keeps_the_type_of_its_images():
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device: that nothing waits for it can't be seen")
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype")
 @pytest.mark.parametrize("name", EACH)
 def test_on_cuda_nothing_waits_for_the_device(name):
     images, labels = torch.rand(16, 3, 16, 16, device="cuda"), torch.arange(16, device="cuda")
