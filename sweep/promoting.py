@@ -44,11 +44,11 @@ def registry_of(promote: Promote | None, base_dir: Path) -> Path:
 def candidates(stored: StoredStudy) -> list[Candidate]:
     """Trials whose best checkpoint within the bounds is on the disk, best first: of several objectives the front leads.
 
-    Within a front the first objective orders them.
+    Within a front the first objective orders them. A finalist whose repeats break a bound is none.
     """
     found = []
     for trial in stored.machine.ranked():
-        candidate = _candidate(stored, trial)
+        candidate = _candidate(stored, trial) if stored.machine.within(trial) else None
         if candidate is not None and not stored.machine.metric.broken(candidate.report.metrics):
             found.append(candidate)
     return found

@@ -20,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 MIN_TRIALS = 20
-"""With fewer ended trials there is no tail to speak of."""
+"""With fewer ended trials that came to something there is no tail to speak of."""
 
 MIN_WINDOW = 40
 """So many of the last trials are looked at even where that is more than half."""
@@ -68,16 +68,18 @@ def outlook(values: Sequence[float], trials: int) -> Outlook | None:
     would have come to is nobody's checkpoint.
 
     Args:
-        values: of the ended trials in the order of their ends, lower is better; inf for one that came to none.
+        values: of the ended trials in the order of their ends, lower is better; inf for one that came to none, or to
+            one that doesn't count since it breaks a bound.
         trials: how many more; at least 0.
 
     Returns:
         None when there are too few values to tell.
     """
     window = sorted(values[-min(MAX_WINDOW, max(MIN_WINDOW, len(values) // 2)) :])
-    size = max(MIN_TAIL, round(TAIL * len(window)))
-    if len(window) < MIN_TRIALS or not math.isfinite(window[size]):
+    found = sum(map(math.isfinite, window))
+    if found < MIN_TRIALS:
         return None
+    size = max(MIN_TAIL, round(TAIL * found))
     excesses = [window[size] - value for value in window[:size]]
     reached = window[size] - min(values)
     if not trials or not excesses[0]:

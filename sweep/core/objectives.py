@@ -11,7 +11,7 @@ from sweep.core.ranking import layers
 from sweep.core.spec import Metric, StudySpec
 
 if TYPE_CHECKING:
-    from sweep.core.trial import Trial
+    from sweep.core.trial import Report, Trial
 
 
 @dataclass(frozen=True)
@@ -102,8 +102,12 @@ class Objectives:
         """How a report without a `problem` ranks."""
         if self._plain:
             return Score(0, (self._signs[0] * metrics[self.first.name],))
-        values = tuple(sign * metrics[metric.name] for sign, metric in zip(self._signs, self.goals, strict=True))
+        values = self.turned(tuple(metrics[metric.name] for metric in self.goals))
         return Score(sum(max(0.0, each) for each in self.excess(metrics)), values)
+
+    def turned(self, values: Iterable[float]) -> tuple[float, ...]:
+        """The objectives' values, each turned so that lower is better."""
+        return tuple(sign * value for sign, value in zip(self._signs, values, strict=True))
 
     def result(self, metrics: Mapping[str, float]) -> Result | None:
         """What a sampler is told; None unless each objective is a finite number."""
@@ -134,6 +138,10 @@ class Objectives:
         pairs = zip(self.bounds, self.excess(metrics), strict=True)
         return ", ".join(metric.told(metrics.get(metric.name)) for metric, excess in pairs if excess > 0)
 
+    def kept(self, report: Report | None) -> bool:
+        """Whether there is such a report, and it keeps within all bounds."""
+        return report is not None and not any(each > 0 for each in self.excess(report.metrics))
+
     def targets(self) -> bool:
         """Whether the file names a target."""
         return any(metric.target is not None for metric in self.goals)
@@ -154,17 +162,7 @@ def ranked(trials: Iterable[Trial], metric: Objectives) -> list[Trial]:
     Of several objectives, the front comes first, then the front of the rest, and so on; within one by the first
     objective.
     """
-    valued = [(score, trial) for trial in trials if (score := _score(trial, metric)) is not None]
-    if not metric.several:
-        return [trial for _, trial in sorted(valued, key=lambda item: (item[0], item[1].number))]
-    within = [(score, trial) for score, trial in valued if not score.excess]
-    beyond = [(score, trial) for score, trial in valued if score.excess]
-    layer = layers([score.values for score, _ in within])
-    order = sorted(range(len(within)), key=lambda i: (layer[i], within[i][0].values, within[i][1].number))
-    return [
-        *(within[i][1] for i in order),
-        *(trial for _, trial in sorted(beyond, key=lambda item: (item[0], item[1].number))),
-    ]
+    return in_order(_scored(trials, metric), metric)
 
 
 def front(trials: Iterable[Trial], metric: Objectives) -> list[Trial]:
@@ -172,14 +170,35 @@ def front(trials: Iterable[Trial], metric: Objectives) -> list[Trial]:
 
     With one objective it is the best trial alone.
     """
-    found = [(score, trial) for trial in trials if (score := _score(trial, metric)) is not None and not score.excess]
+    return foremost(_scored(trials, metric), metric)
+
+
+def in_order(scored: Sequence[tuple[Score, Trial]], metric: Objectives) -> list[Trial]:
+    """Trials in the order of these scores; see `ranked`."""
     if not metric.several:
-        return [min(found, key=lambda item: (item[0], item[1].number))[1]] if found else []
-    layer = layers([score.values for score, _ in found], most=1)
-    best = [found[i] for i in range(len(found)) if layer[i] == 0]
-    return [trial for _, trial in sorted(best, key=lambda item: (item[0].values, item[1].number))]
+        return [trial for _, trial in sorted(scored, key=_by_score)]
+    within = [item for item in scored if not item[0].excess]
+    beyond = [item for item in scored if item[0].excess]
+    layer = layers([score.values for score, _ in within])
+    order = sorted(range(len(within)), key=lambda i: (layer[i], _by_score(within[i])))
+    return [*(within[i][1] for i in order), *(trial for _, trial in sorted(beyond, key=_by_score))]
 
 
-def _score(trial: Trial, metric: Objectives) -> Score | None:
-    best = trial.best(metric)
-    return None if best is None else metric.score(best.metrics)
+def foremost(scored: Sequence[tuple[Score, Trial]], metric: Objectives) -> list[Trial]:
+    """The best by these scores; see `front`."""
+    within = [item for item in scored if not item[0].excess]
+    if not metric.several:
+        return [min(within, key=_by_score)[1]] if within else []
+    layer = layers([score.values for score, _ in within], most=1)
+    best = [item for item, place in zip(within, layer, strict=True) if place == 0]
+    return [trial for _, trial in sorted(best, key=_by_score)]
+
+
+def _scored(trials: Iterable[Trial], metric: Objectives) -> list[tuple[Score, Trial]]:
+    found = ((trial.best(metric), trial) for trial in trials)
+    return [(metric.score(best.metrics), trial) for best, trial in found if best is not None]
+
+
+def _by_score(item: tuple[Score, Trial]) -> tuple[Score, int]:
+    score, trial = item
+    return score, trial.number

@@ -3,29 +3,39 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 from sweep.core.convergence import CONFIDENCE, MIN_TRIALS, Outlook, outlook
+from sweep.core.objectives import Objectives, Score, objectives
+from sweep.core.ranking import beats
 from sweep.core.spec import StudySpec
+from sweep.core.trial import Trial
 
 _LOOK_AGAIN = 1.05
 """What more trials would buy is estimated anew when there are so many times the trials of the last time."""
 
 
 class Progress:
-    """The values of a study's trials in the order in which they ended, and how long ago the best one came.
+    """The scores of a study's trials in the order in which they ended, and how long ago the best one came.
+
+    Of one objective a trial is better that ranks before all others: within the bounds, or as long as none is, nearer to
+    them. It counts as soon as it has reported that. Of several objectives a trial is better that has a place on the
+    front when it ends: before that its own later reports may beat it.
 
     Attributes:
         fruitless: trials in a row that have ended since, none of them better.
     """
 
     def __init__(self, spec: StudySpec) -> None:
-        self._metric = spec.objective
-        self._sign = 1 if self._metric.goal == "minimize" else -1
+        self._metric = objectives(spec)
         self._patience = spec.budget.patience
         self._min_improvement = spec.budget.min_improvement
+        # Of the first objective, lower is better; inf for a trial that came to nothing or broke a bound.
         self._values: list[float] = []
-        self._best: tuple[float, int] | None = None
+        self._best: tuple[Score, int] | None = None
+        # Of several objectives, those of the trials that no other one has beaten.
+        self._front: list[Score] = []
         self._next_look = float(MIN_TRIALS)
         self.fruitless = 0
 
@@ -34,26 +44,40 @@ class Progress:
         """How many trials have ended."""
         return len(self._values)
 
-    def reported(self, trial: int, value: float) -> None:
-        """A trial reported a finite value."""
-        if self._best is None or self._sign * value < self._best[0]:
-            self._best = (self._sign * value, trial)
+    def reported(self, trial: int, score: Score) -> None:
+        """A trial reported finite values."""
+        if not self._metric.several and (self._best is None or score < self._best[0]):
+            self._best = (score, trial)
             self.fruitless = 0
 
-    def finished(self, trial: int, value: float | None) -> None:
-        """A trial came to its end with this as its value; None for one that failed."""
-        self._values.append(math.inf if value is None else self._sign * value)
+    def finished(self, trial: int, score: Score | None) -> None:
+        """A trial came to its end with this as its best; None for one that failed."""
+        self._values.append(math.inf if score is None or score.excess else score.values[0])
         # A failed trial says nothing of what can be found.
-        if value is not None and self._best is not None and self._best[1] != trial:
+        if score is None:
+            return
+        if self._metric.several:
+            self.fruitless = 0 if self._joins(score) else self.fruitless + 1
+        elif self._best is not None and self._best[1] != trial:
             self.fruitless += 1
 
+    def _joins(self, score: Score) -> bool:
+        """Take a score onto the front, if none there is as good; of those beyond the bounds the nearest is alone."""
+        if any(_at_least(other, score) for other in self._front):
+            return False
+        self._front = [other for other in self._front if not _at_least(score, other)] + [score]
+        return True
+
     def leads(self, trial: int) -> bool:
-        """Whether the best value so far is this trial's."""
+        """Whether the best score so far is this trial's, which hasn't ended well; of several objectives it never is."""
         return self._best is not None and self._best[1] == trial
 
-    def correct(self, trial: int | None, value: float | None) -> None:
-        """The best so far has failed, and its value doesn't count: now this one leads, or nobody."""
-        self._best = None if trial is None or value is None else (self._sign * value, trial)
+    def correct(self, best: Sequence[Trial]) -> None:
+        """The best so far has failed, and its score doesn't count: now the first of these leads, or nobody."""
+        self._best = None
+        for trial in best[:1]:
+            report = trial.best(self._metric)
+            self._best = (self._metric.score(report.metrics), trial.number) if report else None
 
     def restart(self) -> None:
         """A person has extended the study: it gets as much patience again."""
@@ -66,12 +90,19 @@ class Progress:
         Args:
             limit: trials that the study has in all, if that is limited.
         """
-        if self._patience is not None and self.fruitless >= self._patience and self._best is not None:
-            value, trial = self._best
-            best = f"{self._metric.name} {self._sign * value:g} of trial {trial}"
-            words = f"{self.fruitless} trial{'s' if self.fruitless != 1 else ''} in a row, none better than {best}"
+        if self._patience is not None and self.fruitless >= self._patience and (self._best or self._front):
+            words = f"{self.fruitless} trial{'s' if self.fruitless != 1 else ''} in a row, none {self._unmatched()}"
             return "patience", f"budget.patience is used up: {words}"
         return self._converged(limit)
+
+    def _unmatched(self) -> str:
+        """What none of the last trials was, in words."""
+        if self._best is None:
+            return "nearer to the bounds" if self._front[0].excess else "on the front"
+        score, trial = self._best
+        if score.excess:
+            return f"nearer to the bounds than trial {trial}"
+        return f"better than {self._metric.name} {_told(self._metric, score):g} of trial {trial}"
 
     def _converged(self, limit: int | None) -> tuple[Literal["patience", "converged"], str] | None:
         if self._min_improvement is None or self.ended < self._next_look:
@@ -88,3 +119,15 @@ class Progress:
     def outlook(self, trials: int | None = None) -> Outlook | None:
         """What so many more trials would likely buy; as many again as have ended, when no number is given."""
         return outlook(self._values, self.ended if trials is None else trials)
+
+
+def _told(metric: Objectives, score: Score) -> float:
+    """The first objective in the user's own direction."""
+    return score.values[0] if metric.goal == "minimize" else -score.values[0]
+
+
+def _at_least(a: Score, b: Score) -> bool:
+    """Whether `a` is as good as `b` or better: in the bounds, and among those that keep them in every objective."""
+    if a.excess or b.excess:
+        return a.excess <= b.excess
+    return a.values == b.values or beats(a.values, b.values)

@@ -76,6 +76,8 @@ def study_faults(parts: Mapping[str, Any], broken: frozenset[str] = frozenset())
     if "scheduler" in parts:
         yield from _judged(parts["scheduler"], parts.get("metric"))
         yield from _population(parts["scheduler"], parts.get("budget"), {} if broken else parameters)
+    if "budget" in parts:
+        yield from _one_amount(parts["budget"], parts.get("metric"))
     yield from _derived(parts.get("derived", {}), known)
     yield from _zip(parts.get("zip", []), parameters, known)
     for place, text in enumerate(parts.get("constraints", [])):
@@ -110,9 +112,24 @@ def _metric(metric: Metric | list[Metric], scheduler: Scheduler | None) -> Itera
             yield Fault(path, text, ())
 
 
+def _goals(metric: Metric | list[Metric] | None) -> list[str]:
+    """The objectives' names, where the file has a list of metrics."""
+    return [one.name for one in metric if one.goal is not None] if isinstance(metric, list) else []
+
+
+def _one_amount(budget: Budget, metric: Metric | list[Metric] | None) -> Iterator[Fault]:
+    """An improvement is an amount of one objective."""
+    goals = _goals(metric)
+    if budget.min_improvement is not None and len(goals) > 1:
+        text = (
+            f"is an amount of one objective, and metric has {' and '.join(goals)}. Use patience: it goes by the front."
+        )
+        yield Fault(("budget", "min_improvement"), text, ())
+
+
 def _judged(scheduler: Scheduler, metric: Metric | list[Metric] | None) -> Iterator[Fault]:
     """The median rule compares one objective."""
-    goals = [one.name for one in metric if one.goal is not None] if isinstance(metric, list) else []
+    goals = _goals(metric)
     if scheduler.type == "median" and len(goals) > 1:
         text = f"compares one objective, and metric has {' and '.join(goals)}. Use asha, hyperband or none."
         yield Fault(("scheduler", "type"), f"median {text}", ())

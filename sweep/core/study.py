@@ -34,7 +34,7 @@ from sweep.core.commands import (
 from sweep.core.ending import SEARCHED, Cause, Ending
 from sweep.core.fates import Fates
 from sweep.core.limits import Limits
-from sweep.core.objectives import front, objectives, ranked
+from sweep.core.objectives import objectives, ranked
 from sweep.core.pool import Pool
 from sweep.core.progress import Progress
 from sweep.core.protocols import Decision
@@ -127,8 +127,8 @@ class StudyMachine:
     def front(self) -> list[Trial]:
         """The best trials: those within the bounds that no other beats in every objective; one where there is one."""
         if self.metric.several:
-            return front(self._rivals(), self.metric)
-        return [trial for trial in self.ranked()[:1] if self._within(trial)]
+            return self.repeats.front(self._rivals())
+        return [trial for trial in self.ranked()[:1] if self.within(trial)]
 
     @property
     def best(self) -> Trial | None:
@@ -136,14 +136,14 @@ class StudyMachine:
         found = self.front()
         return found[0] if found else None
 
+    def within(self, trial: Trial) -> bool:
+        """Whether a trial keeps within the bounds, and its repeats do too, once they are through."""
+        return self.repeats.within(trial)
+
     def _rivals(self) -> list[Trial]:
         return [
             trial for trial in self.trials.values() if trial.state is not TrialState.FAILED and trial.repeat_of is None
         ]
-
-    def _within(self, trial: Trial) -> bool:
-        report = trial.best(self.metric)
-        return report is not None and not self.metric.broken(report.metrics)
 
     def running(self) -> list[Trial]:
         """Trials with an attempt at work, by number."""
@@ -387,8 +387,7 @@ class StudyMachine:
         result = self.metric.result(event.metrics)
         if result is None or trial.repeat_of is not None:
             return []
-        if result.feasible:
-            self.progress.reported(trial.number, result.value)
+        self.progress.reported(trial.number, self.metric.score(event.metrics))
         # What it shows with another's config says nothing of the one that was proposed.
         return [] if trial.lineage else [ReportToSampler(trial.number, t, result)]
 
@@ -454,12 +453,10 @@ class StudyMachine:
         return [TellSampler(trial.number, trial.end or "stopped", result)]
 
     def _look_at_progress(self, trial: Trial) -> None:
-        failed = trial.state is TrialState.FAILED
-        if failed and self.progress.leads(trial.number):
-            best = self.best
-            self.progress.correct(best.number if best else None, best.value(self.metric) if best else None)
-        counts = not failed and self._within(trial)
-        self.progress.finished(trial.number, trial.value(self.metric) if counts else None)
+        best = trial.best(self.metric) if trial.state is not TrialState.FAILED else None
+        if best is None and self.progress.leads(trial.number):
+            self.progress.correct(ranked(self._rivals(), self.metric)[:1])
+        self.progress.finished(trial.number, self.metric.score(best.metrics) if best else None)
         exhausted = self.progress.exhausted(self.limits.trials)
         if exhausted is not None:
             self._end("drain", *exhausted)
@@ -601,7 +598,7 @@ class StudyMachine:
                 commands += self.closed(trial)
         self.books.placed.clear()
         if ending.cause in SEARCHED and self.repeats.chosen is None:
-            self.repeats.choose(self.ranked())
+            self.repeats.choose([trial for trial in self.ranked() if self.within(trial)])
             # Whatever ended the search, its finalists are trained to their ends.
             self.ending = replace(ending, kind="drain")
             again = self._create()

@@ -53,10 +53,6 @@ def _where(path: Path, test: Callable[[StudySpec], bool]) -> Callable[[StudySpec
     return lambda spec: [path] if test(spec) else []
 
 
-def _several(spec: StudySpec) -> bool:
-    return isinstance(spec.metric, list) and len(spec.metric) > 1
-
-
 _NOT = "is not supported by this version."
 _TABLE: tuple[_Row, ...] = (
     _Row(
@@ -70,18 +66,6 @@ _TABLE: tuple[_Row, ...] = (
     _Row(
         _where(("budget", "cost"), lambda spec: spec.budget.cost is not None),
         f"{_NOT} Use budget.trials or budget.time.",
-    ),
-    _Row(
-        _where(("budget", "patience"), lambda spec: bool(spec.budget.patience) and _several(spec)),
-        f"with several metrics it {_NOT} Use budget.trials or budget.time.",
-    ),
-    _Row(
-        _where(("budget", "min_improvement"), lambda spec: bool(spec.budget.min_improvement) and _several(spec)),
-        f"with several metrics it {_NOT} Use budget.trials or budget.time.",
-    ),
-    _Row(
-        _where(("search", "repeats"), lambda spec: bool(spec.search.repeats) and _several(spec)),
-        f"with several metrics it {_NOT} Launch the trials of the front again with other seeds.",
     ),
     _Row(
         _where(("search", "repeats"), lambda spec: bool(spec.search.repeats) and spec.scheduler.type == "pbt"),

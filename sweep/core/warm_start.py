@@ -2,21 +2,43 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from sweep.core.activation import applies
+from sweep.core.objectives import Objectives
 from sweep.core.parameters import Choice, Constant, Parameter
 from sweep.core.space import Space, describe
-from sweep.core.spec import Metric, StudySpec
+from sweep.core.spec import StudySpec
 from sweep.core.study import StudyMachine
-from sweep.core.trial import Trial, TrialState
+from sweep.core.trial import Report, Trial, TrialState
 from sweep.core.values import value_problem
+
+
+class Shown(BaseModel):
+    """A report of an earlier trial, as one of ours.
+
+    Attributes:
+        t: its fidelity.
+        values: one for each of our objectives.
+        excess: how far each of our bounds is exceeded, by the metric's name; infinite where the trial didn't report it,
+            absent where its whole study never did.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+    t: int
+    values: tuple[float, ...]
+    excess: dict[str, float] = {}
+
+    @property
+    def rank(self) -> float:
+        """By how much bounds are broken, summed."""
+        return sum(max(0.0, each) for each in self.excess.values())
 
 
 class Lesson(BaseModel):
@@ -27,8 +49,8 @@ class Lesson(BaseModel):
         trial: its number there.
         config: ours, flat, as it would have been.
         state: complete where it went as far as our trials go.
-        value: its best, when it is complete.
-        values: fidelity and objective of each of its reports that ours could have made.
+        best: of its reports, when it is complete.
+        shown: each of its reports that ours could have made.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -37,8 +59,8 @@ class Lesson(BaseModel):
     trial: int
     config: dict[str, Any]
     state: Literal["complete", "stopped"]
-    value: float | None
-    values: list[tuple[int, float]]
+    best: Shown | None
+    shown: list[Shown]
 
 
 @dataclass(frozen=True)
@@ -50,33 +72,37 @@ class Lessons:
         found: its trials that lie in our space.
         ended: how many of its trials have ended and have a value.
         reasons: why others don't, and how many; the first reason of each counts.
+        unknown: names of our bounded metrics that it never reported.
     """
 
     study: str
     found: tuple[Lesson, ...]
     ended: int
     reasons: Mapping[str, int]
+    unknown: tuple[str, ...] = ()
 
     def told(self) -> str:
         """The line for a person."""
         why = "; ".join(f"{count} {reason}" for reason, count in self.reasons.items())
         fits = "fits" if len(self.found) == 1 else "fit"
-        return f"warm_start: {len(self.found)} of {self.ended} trials of {self.study} {fits} this space" + (
-            f"; {why}." if why else "."
-        )
+        text = f"warm_start: {len(self.found)} of {self.ended} trials of {self.study} {fits} this space"
+        text += f"; {why}." if why else "."
+        if self.unknown:
+            text += f" It never reported {' and '.join(self.unknown)}, so its trials count as within that bound."
+        return text
 
 
 def mismatch(spec: StudySpec, earlier: StudySpec) -> str | None:
     """Why nothing of an earlier study can be compared with ours, if that is so."""
-    ours, theirs = spec.objective, earlier.objective
-    if isinstance(spec.metric, list) and len(spec.metric) > 1:
-        return "this file has several metrics; only a study of one can learn from an earlier one."
-    if isinstance(earlier.metric, list) and len(earlier.metric) > 1:
-        return f"{earlier.name} has several metrics; only a study of one can be learned from."
-    if ours.name != theirs.name:
-        return f"{earlier.name} has the metric {theirs.name}, and this file {ours.name}."
-    if ours.goal != theirs.goal:
-        return f"{earlier.name} has the goal {theirs.goal}, and this file {ours.goal}."
+    theirs = {metric.name: metric.goal for metric in earlier.metrics if metric.goal is not None}
+    for ours in spec.metrics:
+        if ours.goal is None:
+            continue
+        if ours.name not in theirs:
+            return f"{earlier.name} has the metric {' and '.join(theirs)}, and this file {ours.name}."
+        if ours.goal != theirs[ours.name]:
+            of = f" for {ours.name}" if len(theirs) > 1 else ""
+            return f"{earlier.name} has the goal {theirs[ours.name]}{of}, and this file {ours.goal}."
     if spec.scheduler.time_attr != earlier.scheduler.time_attr:
         return f"{earlier.name} counts in {earlier.scheduler.time_attr}, and this file in {spec.scheduler.time_attr}."
     return None
@@ -91,42 +117,59 @@ def lessons(spec: StudySpec, earlier: StudyMachine, assume: Mapping[str, Any]) -
         assume: values of parameters that the earlier study didn't have, by name.
     """
     space = Space(spec)
+    metric, unknown = _known(spec, earlier.trials.values())
     reasons: Counter[str] = Counter()
     found: list[Lesson] = []
-    ended = [trial for trial in earlier.trials.values() if _values(trial, spec.objective, math.inf)]
+    ended = [trial for trial in earlier.trials.values() if trial.best(metric) is not None]
     ended = [trial for trial in ended if trial.state in (TrialState.COMPLETE, TrialState.STOPPED)]
     for trial in ended:
         config = _as_ours(space, {**assume, **trial.config})
-        values = _values(trial, spec.objective, spec.scheduler.max_t)
+        lesson = None if isinstance(config, str) else _lesson(spec, earlier.spec, trial, config, metric)
         if isinstance(config, str):
             reasons[config] += 1
-        elif not values:
+        elif lesson is None:
             reasons[f"have no value up to {spec.scheduler.time_attr} {spec.scheduler.max_t}"] += 1
         else:
-            found.append(_lesson(spec, earlier.spec, trial, config, values))
-    return Lessons(earlier.spec.name, tuple(found), len(ended), reasons)
+            found.append(lesson)
+    return Lessons(earlier.spec.name, tuple(found), len(ended), reasons, unknown)
+
+
+def _known(spec: StudySpec, trials: Iterable[Trial]) -> tuple[Objectives, tuple[str, ...]]:
+    """Our metrics without the bounds of which an earlier study knows nothing, and their names.
+
+    Its file needn't have had the bound: it is enough that the metric was reported.
+    """
+    reported = {name for trial in trials for report in trial.reports for name in report.metrics}
+    unknown = tuple(one.name for one in spec.metrics if one.bounded and one.name not in reported)
+    return Objectives([one for one in spec.metrics if one.name not in unknown]), unknown
 
 
 def _lesson(
-    spec: StudySpec, earlier: StudySpec, trial: Trial, config: dict[str, Any], values: list[tuple[int, float]]
-) -> Lesson:
+    spec: StudySpec, earlier: StudySpec, trial: Trial, config: dict[str, Any], metric: Objectives
+) -> Lesson | None:
+    """The trial as one of ours; None when it has no value as far as ours go."""
     ours = spec.scheduler.max_t
+    shown = [one for report in trial.reports if report.t <= ours and (one := _shown(metric, report))]
+    if not shown:
+        return None
     # A function that returned early was complete; one that came to a lower max_t is a trial stopped there.
     complete = trial.t >= ours or (trial.state is TrialState.COMPLETE and trial.t < earlier.scheduler.max_t)
-    best = (min if spec.objective.goal == "minimize" else max)(value for _, value in values)
     return Lesson(
         study=earlier.name,
         trial=trial.number,
         config=config,
         state="complete" if complete else "stopped",
-        value=best if complete else None,
-        values=values,
+        best=min(shown, key=lambda one: (one.rank, metric.turned(one.values))) if complete else None,
+        shown=shown,
     )
 
 
-def _values(trial: Trial, metric: Metric, longest: float) -> list[tuple[int, float]]:
-    found = [(report.t, report.metrics.get(metric.name, math.nan)) for report in trial.reports if report.t <= longest]
-    return [(t, value) for t, value in found if math.isfinite(value)]
+def _shown(metric: Objectives, report: Report) -> Shown | None:
+    result = metric.result(report.metrics)
+    if result is None:
+        return None
+    excess = dict(zip((bound.name for bound in metric.bounds), result.excess, strict=True))
+    return Shown(t=report.t, values=result.values, excess=excess)
 
 
 def _as_ours(space: Space, config: Mapping[str, Any]) -> dict[str, Any] | str:

@@ -30,6 +30,7 @@ from sweep.samplers.optuna_space import (
     constraints,
     directions,
     distributions,
+    learned_result,
     learned_trial,
     to_optuna,
 )
@@ -76,12 +77,11 @@ class OptunaSampler:
         self._learn(lessons)
 
     def _learn(self, lessons: Sequence[Lesson]) -> None:
-        self._study.add_trials([learned_trial(self._space, lesson) for lesson in lessons])
+        self._study.add_trials([learned_trial(self._space, lesson, self._metric) for lesson in lessons])
         for lesson, trial in zip(lessons, self._study.get_trials(deepcopy=False), strict=True):
-            if lesson.value is not None:
-                self._history.add(trial, WHOLE, Result((lesson.value,)))
-            elif lesson.values:
-                self._history.add(trial, lesson.values[-1][0], Result((lesson.values[-1][1],)))
+            last = lesson.shown[-1]
+            known = (WHOLE, lesson.best) if lesson.best else (last.t, last)
+            self._history.add(trial, known[0], learned_result(self._metric, known[1]))
 
     @property
     def study(self) -> optuna.Study:

@@ -15,7 +15,7 @@ from sweep.core.objectives import Objectives, Result
 from sweep.core.parameters import Choice, FloatRange, IntRange, Parameter
 from sweep.core.space import Space
 from sweep.core.values import place_in, steps_in
-from sweep.core.warm_start import Lesson
+from sweep.core.warm_start import Lesson, Shown
 
 STATES = {"complete": TrialState.COMPLETE, "stopped": TrialState.PRUNED, "failed": TrialState.FAIL}
 """How Optuna calls the ends of a trial."""
@@ -136,13 +136,20 @@ def running_trial(space: Space, config: Mapping[str, Any]) -> FrozenTrial:
     return create_trial(state=TrialState.RUNNING, **_asked(space, config))
 
 
-def learned_trial(space: Space, lesson: Lesson) -> FrozenTrial:
-    """A trial of an earlier study that lies in this space, with where it came from."""
+def learned_result(metric: Objectives, shown: Shown) -> Result:
+    """What an earlier trial has shown as a result of ours; bounds that its study knew nothing of count as kept."""
+    return Result(shown.values, tuple(shown.excess.get(bound.name, 0.0) for bound in metric.bounds))
+
+
+def learned_trial(space: Space, lesson: Lesson, metric: Objectives) -> FrozenTrial:
+    """A trial of an earlier study that lies in this space, with where it came from; told as one of ours would be."""
+    result = learned_result(metric, lesson.best or lesson.shown[-1])
     return create_trial(
         state=STATES[lesson.state],
-        value=lesson.value,
-        intermediate_values=dict(lesson.values),
+        values=lesson.best.values if lesson.best else None,
+        intermediate_values={} if metric.several else {one.t: one.values[0] for one in lesson.shown},
         user_attrs={"study": lesson.study, "trial": lesson.trial},
+        constraints=constraints(metric, result) or None,
         **_asked(space, lesson.config),
     )
 

@@ -38,12 +38,10 @@ def front(study: StudyMachine) -> list[dict[str, Any]] | None:
 def nearest(study: StudyMachine) -> str | None:
     """Where no trial keeps within the bounds: that it is so, and which comes nearest."""
     ranked = study.ranked()
-    report = ranked[0].best(study.metric) if ranked else None
-    if report is None or study.front():
+    if not ranked or study.front():
         return None
-    return (
-        f"no trial keeps within the bounds; trial {ranked[0].number} is nearest: {study.metric.broken(report.metrics)}"
-    )
+    broken = study.repeats.broken(ranked[0])
+    return f"no trial keeps within the bounds; trial {ranked[0].number} is nearest: {broken}"
 
 
 def front_table(study: StudyMachine, rows: Sequence[dict[str, Any]], glyphs: Glyphs) -> RenderableType:

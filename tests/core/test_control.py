@@ -49,10 +49,10 @@ class Asked(Run):
         self.starts.clear()
         self.handle(ev.RunEnded(time=self.tick(), reason="its driver ended without a word", complete=False))
 
-    def complete(self, loss=0.5):
+    def complete(self, loss=0.5, **metrics):
         """Start what is next and take it to max_t."""
         trial, attempt = self.start()
-        self.report(trial, attempt, 9, loss=loss)
+        self.report(trial, attempt, 9, loss=loss, **metrics)
         self.end(trial, attempt, "returned")
         self.finish()
         return trial
@@ -497,10 +497,18 @@ SCHEDULERS = [
 ]
 
 
+METRICS = [
+    Metric(name="loss", goal="minimize"),
+    [Metric(name="loss", goal="minimize"), Metric(name="latency", max=0.5)],
+    [Metric(name="loss", goal="minimize"), Metric(name="latency", goal="minimize")],
+]
+
+
 @st.composite
 def small_specs(draw):
     scheduler = draw(st.sampled_from(SCHEDULERS))
     return spec(
+        metric=METRICS[0] if scheduler.type == "median" else draw(st.sampled_from(METRICS)),
         budget=Budget(
             trials=draw(st.integers(1, 5)),
             time=draw(st.sampled_from([None, 60.0])),
@@ -540,7 +548,8 @@ class Chaos(Asked):
                     self.end(command.trial, command.attempt, "stopped")
 
     def do_report(self, trial, attempt, t):
-        decision = self.report(trial, attempt, t, loss=self.draw(st.floats(0, 1)))
+        values = st.floats(0, 1)
+        decision = self.report(trial, attempt, t, loss=self.draw(values), latency=self.draw(values))
         if decision.action != "advance":
             self.end(trial, attempt, decision.outcome)
 

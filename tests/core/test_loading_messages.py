@@ -253,6 +253,10 @@ def test_empty_sections_are_as_good_as_none():
             "scheduler: {type: median}\nmetric: [{name: a, goal: minimize}, {name: b, goal: minimize}]",
             "scheduler.type: median compares one objective, and metric has a and b.",
         ),
+        (
+            "budget: {min_improvement: 0.1}\nmetric: [{name: a, goal: minimize}, {name: b, goal: minimize}]",
+            "budget.min_improvement: is an amount of one objective, and metric has a and b. Use patience: it goes by",
+        ),
     ],
 )
 def test_schedulers_and_objectives_that_cannot_be(text, message):

@@ -3,6 +3,8 @@
 import random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from study_runs import spec
 from test_control import Asked
 
@@ -126,3 +128,94 @@ def test_outlook_is_told_when_enough_trials_have_ended(ended):
     assert (found is None) == (ended == 5)
     if found:
         assert found.trials == 30
+
+
+LOSS = Metric(name="loss", goal="minimize")
+LATENCY = Metric(name="latency", max=5.0)
+SIZE = Metric(name="size", goal="minimize")
+
+
+def begun_with(metric, budget):
+    run = Asked(spec(metric=metric, budget=budget), 1)
+    run.begin()
+    return run
+
+
+def test_patience_goes_by_the_best_within_the_bounds():
+    run = begun_with([LOSS, LATENCY], Budget(trials=50, patience=3))
+    run.complete(loss=0.5, latency=1.0)
+    for loss in (0.1, 0.2):
+        run.complete(loss=loss, latency=9.0)
+    assert run.machine.progress.fruitless == 2, "a lower loss beyond the bound is none better"
+    run.complete(loss=0.4, latency=5.0)
+    assert run.machine.progress.fruitless == 0
+    for _ in range(3):
+        run.complete(loss=0.1, latency=6.0)
+    words = "3 trials in a row, none better than loss 0.4 of trial 3"
+    assert run.machine.ended.reason == f"budget.patience is used up: {words}"
+
+
+def test_as_long_as_no_trial_keeps_within_the_bounds_a_nearer_one_is_better():
+    run = begun_with([LOSS, LATENCY], Budget(trials=50, patience=2))
+    for latency in (9.0, 9.5, 8.0, 8.5):
+        run.complete(loss=0.1, latency=latency)
+    assert run.machine.ending is None
+    run.complete(loss=0.01, latency=8.5)
+    words = "2 trials in a row, none nearer to the bounds than trial 2"
+    assert run.machine.ended.reason == f"budget.patience is used up: {words}"
+
+
+def test_lead_of_a_trial_that_failed_goes_to_the_next_within_the_bounds():
+    run = begun_with([LOSS, LATENCY], Budget(trials=50, patience=3, failures=9))
+    run.complete(loss=0.1, latency=9.0)
+    run.complete(loss=0.5, latency=1.0)
+    trial, attempt = run.start()
+    run.report(trial, attempt, 1, loss=0.2, latency=1.0)
+    run.end(trial, attempt, "failed", "no luck")
+    assert run.machine.progress.leads(1)
+
+
+def test_outlook_is_of_the_trials_within_the_bounds():
+    generator = random.Random(4)
+    run = begun_with([LOSS, LATENCY], Budget(trials=90))
+    for place in range(38):
+        run.complete(loss=1 + generator.random() if place % 2 else 0.1, latency=1.0 if place % 2 else 9.0)
+    assert run.machine.progress.outlook() is None, "19 trials say nothing yet, whatever the others are"
+    for _ in range(9):
+        run.complete(loss=1 + generator.random(), latency=1.0)
+    found = run.machine.progress.outlook()
+    assert 0 < found.high < 0.5, "the low losses beyond the bound are no part of it"
+
+
+def test_of_several_objectives_patience_counts_trials_without_a_place_on_the_front():
+    run = begun_with([LOSS, SIZE], Budget(trials=50, patience=2))
+    for loss, size in ((0.5, 5.0), (0.6, 6.0), (0.9, 1.0), (0.9, 1.0), (0.4, 4.0), (0.5, 5.0)):
+        run.complete(loss=loss, size=size)
+    assert run.machine.ending is None
+    run.complete(loss=0.9, size=1.0)
+    assert run.machine.ended.reason == "budget.patience is used up: 2 trials in a row, none on the front"
+    assert [trial.number for trial in run.machine.front()] == [4, 2, 3, 6]
+
+
+def test_of_several_objectives_the_first_within_the_bounds_is_better_than_any_beyond():
+    run = begun_with([LOSS, SIZE, LATENCY], Budget(trials=50, patience=2))
+    for latency in (9.0, 8.0, 8.5):
+        run.complete(loss=0.1, size=0.1, latency=latency)
+    assert run.machine.progress.fruitless == 1
+    run.complete(loss=0.9, size=0.9, latency=1.0)
+    assert run.machine.progress.fruitless == 0
+    run.complete(loss=0.1, size=0.1, latency=7.0)
+    assert run.machine.progress.fruitless == 1
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(4, 7)), min_size=1, max_size=14))
+def test_a_trial_is_fruitless_exactly_when_the_front_lacks_it_or_had_its_like(rows):
+    run = begun_with([LOSS, SIZE, LATENCY], Budget(trials=50))
+    for number, (loss, size, latency) in enumerate(rows):
+        before, front = run.machine.progress.fruitless, run.machine.front()
+        nearest = min((max(0, other[2] - 5) for other in rows[:number]), default=9)
+        run.complete(loss=float(loss), size=float(size), latency=float(latency))
+        like = any(rows[trial.number][:2] == (loss, size) for trial in front)
+        joined = [trial.number for trial in run.machine.front() if trial.number == number] and not like
+        nearer = not front and 0 < latency - 5 < nearest
+        assert run.machine.progress.fruitless == (0 if joined or nearer else before + 1)

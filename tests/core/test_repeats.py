@@ -52,7 +52,7 @@ def test_mean_of_the_repeats_ranks_finalists_and_their_first_values_dont_count()
         run.complete(loss=loss)
     assert run.machine.best.number == 2
     assert [trial.number for trial in run.machine.ranked()] == [2, 1, 0]
-    score = run.machine.repeats.score(1)
+    score = run.machine.repeats.verdict(1).first
     assert (score.values, score.mean, score.spread) == ((0.5, 0.5), 0.5, 0.0)
 
 
@@ -60,7 +60,7 @@ def test_of_equal_means_the_steadier_one_is_better():
     run = searched()
     for loss in (0.1, 0.2, 0.3, 0.2):
         run.complete(loss=loss)
-    first, second = run.machine.repeats.score(1), run.machine.repeats.score(2)
+    first, second = (run.machine.repeats.verdict(number).first for number in (1, 2))
     assert first.mean == pytest.approx(second.mean)
     assert first.worth == pytest.approx(0.2 + 0.1)
     assert run.machine.best.number == 2
@@ -70,7 +70,7 @@ def test_worth_is_below_the_mean_where_higher_is_better():
     run = begun(metric=Metric(name="loss", goal="maximize"))
     for loss in (0.1, 0.3, 0.2, 0.4, 0.2, 0.2, 0.2):
         run.complete(loss=loss)
-    assert run.machine.repeats.score(1).worth == pytest.approx(0.3 - 0.1)
+    assert run.machine.repeats.verdict(1).first.worth == pytest.approx(0.3 - 0.1)
     assert run.machine.best.number == 1
 
 
@@ -116,7 +116,7 @@ def test_failed_repeat_isnt_made_again_and_the_others_rank():
     for loss in (0.2, 0.4, 0.2):
         run.complete(loss=loss)
     assert run.machine.ended.complete
-    assert run.machine.repeats.score(1).values == (0.4,)
+    assert run.machine.repeats.verdict(1).first.values == (0.4,)
     assert run.machine.best.number == 2
 
 
@@ -201,3 +201,82 @@ def test_no_repeats_where_none_are_asked_for():
         run.complete(loss=loss)
     assert run.machine.ended.complete
     assert run.machine.repeats.chosen in (None, ())
+
+
+LATENCY = Metric(name="latency", max=5.0)
+LOSS = Metric(name="loss", goal="minimize")
+SIZE = Metric(name="size", goal="minimize")
+
+
+def test_only_trials_within_the_bounds_are_finalists():
+    run = begun(trials=4, finalists=3, repeats=1, metric=[LOSS, LATENCY])
+    for loss, latency in ((0.1, 9.0), (0.4, 1.0), (0.2, 7.0), (0.3, 1.0)):
+        run.complete(loss=loss, latency=latency)
+    assert repeats_of(run) == [(4, 3), (5, 1)]
+
+
+def test_no_trial_within_the_bounds_leaves_nothing_to_repeat():
+    run = begun(metric=[LOSS, LATENCY])
+    for loss in (0.1, 0.2, 0.3):
+        run.complete(loss=loss, latency=6.0)
+    assert run.machine.ended.complete
+    assert repeats_of(run) == []
+
+
+def test_finalist_whose_repeats_break_a_bound_on_average_is_behind_all_that_keep_theirs():
+    run = begun(trials=3, finalists=2, repeats=2, metric=[LOSS, LATENCY])
+    for loss in (0.3, 0.1, 0.2):
+        run.complete(loss=loss, latency=4.9)
+    for loss, latency in ((0.1, 7.0), (0.2, 7.0), (0.1, 4.0), (0.2, 2.0)):
+        run.complete(loss=loss, latency=latency)
+    assert [trial.number for trial in run.machine.ranked()] == [2, 0, 1]
+    assert run.machine.best.number == 2
+    assert run.machine.repeats.verdict(1).broken == "latency 5.5 (max 5)"
+    assert run.machine.repeats.verdict(2).broken == ""
+    assert not run.machine.within(run.machine.trials[1])
+
+
+def test_where_all_finalists_turn_out_beyond_the_best_of_the_others_wins():
+    run = begun(trials=3, finalists=2, repeats=1, metric=[LOSS, LATENCY])
+    for loss in (0.3, 0.1, 0.2):
+        run.complete(loss=loss, latency=4.9)
+    for latency in (7.0, 6.0):
+        run.complete(loss=0.1, latency=latency)
+    assert [trial.number for trial in run.machine.ranked()] == [0, 2, 1]
+    assert run.machine.best.number == 0
+
+
+def test_bound_that_a_repeat_didnt_report_isnt_kept():
+    run = begun(trials=2, finalists=1, repeats=2, metric=[LOSS, LATENCY])
+    for loss in (0.3, 0.1):
+        run.complete(loss=loss, latency=4.0)
+    run.complete(loss=0.1, latency=1.0)
+    run.complete(loss=0.1)
+    assert run.machine.repeats.verdict(1).broken == "latency missing (max 5)"
+    assert run.machine.best.number == 0
+
+
+def test_front_is_that_of_the_means_of_the_finalists():
+    run = begun(trials=4, finalists=3, repeats=2, metric=[LOSS, SIZE])
+    for loss, size in ((0.1, 3.0), (0.2, 2.0), (0.3, 1.0), (0.4, 4.0)):
+        run.complete(loss=loss, size=size)
+    assert [trial.number for trial in run.machine.front()] == [0, 1, 2]
+    means = {0: (0.3, 3.0), 1: (0.25, 2.0), 2: (0.4, 1.0)}
+    while run.machine.ended is None:
+        loss, size = means[run.machine.trials[run.starts[0].trial].repeat_of]
+        run.complete(loss=loss, size=size)
+    assert [trial.number for trial in run.machine.front()] == [1, 2], "the luck of trial 0 is gone"
+    assert [trial.number for trial in run.machine.ranked()] == [1, 2, 0, 3]
+    verdict = run.machine.repeats.verdict(0)
+    assert [each.mean for each in verdict.objectives] == [0.3, 3.0]
+    assert replay(run.machine.spec, run.history).front() == run.machine.front()
+
+
+def test_each_objective_is_made_worse_by_its_own_standard_error_in_its_own_direction():
+    run = begun(trials=1, finalists=1, repeats=2, metric=[LOSS, Metric(name="acc", goal="maximize")])
+    run.complete(loss=0.5, acc=0.5)
+    for loss, acc in ((0.1, 0.6), (0.3, 0.8)):
+        run.complete(loss=loss, acc=acc)
+    verdict = run.machine.repeats.verdict(0)
+    assert [each.worth for each in verdict.objectives] == pytest.approx([0.3, 0.6])
+    assert verdict.score.values == pytest.approx((0.3, -0.6))

@@ -61,15 +61,16 @@ def test_scripts():
     assert found.startswith("vit.yaml:1:10: command: a script is not supported")
 
 
-def test_what_several_metrics_or_changing_configs_have_no_meaning_for():
-    metrics = "[{name: a, goal: minimize}, {name: b, goal: minimize}]"
-    text = MINIMAL.replace("{name: val_loss, goal: minimize}", metrics)
-    budget = "budget: {patience: 3, min_improvement: 0.1}\nsearch: {repeats: 2}\n"
-    lines = " ".join(unsupported(load(text + budget, source="vit.yaml")))
-    for key in ("budget.patience", "budget.min_improvement", "search.repeats"):
-        assert f"{key}: with several metrics it is not supported" in lines
-    lines = " ".join(_lines("search: {repeats: 2}\nscheduler: {type: pbt}\n"))
-    assert "search.repeats: with scheduler.type pbt it is not supported" in lines
+def test_repeats_of_changing_configs_have_no_meaning():
+    (line,) = _lines("search: {repeats: 2}\nscheduler: {type: pbt}\nbudget: {trials: 4}\n")
+    assert "search.repeats: with scheduler.type pbt it is not supported" in line
+
+
+@pytest.mark.parametrize("second", ["{name: b, max: 3}", "{name: b, goal: minimize}"])
+def test_bounds_and_several_objectives_can_have_patience_and_repeats(second):
+    text = MINIMAL.replace("{name: val_loss, goal: minimize}", f"[{{name: a, goal: minimize}}, {second}]")
+    text += "budget: {patience: 3}\nsearch: {repeats: 2, warm_start: [a]}\n"
+    assert unsupported(load(text, source="vit.yaml")) == []
 
 
 def test_an_override_is_named():

@@ -8,7 +8,7 @@ from spec_files import MINIMAL, problems
 from sweep.core import events as ev
 from sweep.core.loading import load
 from sweep.core.study import StudyMachine
-from sweep.core.warm_start import Lesson, lessons, mismatch
+from sweep.core.warm_start import Lesson, Shown, lessons, mismatch
 
 HEAD = "entrypoint: m:f\nmetric: {name: loss, goal: minimize}\n"
 EARLIER = (
@@ -39,15 +39,15 @@ search: {warm_start: [vit-1]}
 
 
 def earlier(*trials, text=EARLIER):
-    """A study whose trials have these configs and reports: t to loss; one that has no report at max_t was stopped."""
+    """A study whose trials have these configs and reports, t to loss or metrics; without one at max_t: stopped."""
     spec = load(text, source="vit.yaml")
     machine = StudyMachine(spec)
     machine.handle(ev.RunStarted(time=0, executor="x", slots=1))
     for number, (config, reports) in enumerate(trials):
         machine.handle(ev.TrialCreated(time=1, trial=number, config=config))
         machine.handle(ev.AttemptStarted(time=2, trial=number, attempt=1))
-        for t, loss in reports.items():
-            metrics = {spec.scheduler.time_attr: t, "loss": loss}
+        for t, shown in reports.items():
+            metrics = {spec.scheduler.time_attr: t, **(shown if isinstance(shown, dict) else {"loss": shown})}
             machine.handle(ev.Reported(time=3, trial=number, attempt=1, metrics=metrics))
         done = max(reports, default=0) >= spec.scheduler.max_t
         if not done:
@@ -76,7 +76,12 @@ def test_what_lies_in_our_space_is_learned_and_the_rest_is_counted_by_reason():
     found = lessons(_ours(), machine, {})
     assert [lesson.trial for lesson in found.found] == [0]
     assert found.found[0] == Lesson(
-        study="vit-1", trial=0, config=GOOD, state="complete", value=1.0, values=[(1, 2.0), (9, 1.0)]
+        study="vit-1",
+        trial=0,
+        config=GOOD,
+        state="complete",
+        best=Shown(t=9, values=(1.0,)),
+        shown=[Shown(t=1, values=(2.0,)), Shown(t=9, values=(1.0,))],
     )
     assert found.told() == (
         "warm_start: 1 of 4 trials of vit-1 fits this space; "
@@ -87,13 +92,14 @@ def test_what_lies_in_our_space_is_learned_and_the_rest_is_counted_by_reason():
 def test_a_trial_of_a_shorter_study_is_one_that_was_stopped_there():
     machine = earlier((GOOD, {1: 2.0, 3: 1.5}), text=EARLIER.replace("max_t: 9", "max_t: 3"))
     (lesson,) = lessons(_ours(), machine, {}).found
-    assert (lesson.state, lesson.value, lesson.values) == ("stopped", None, [(1, 2.0), (3, 1.5)])
+    assert (lesson.state, lesson.best) == ("stopped", None)
+    assert [(one.t, one.values) for one in lesson.shown] == [(1, (2.0,)), (3, (1.5,))]
 
 
 def test_of_a_longer_study_only_what_ours_could_have_seen_counts():
     machine = earlier((GOOD, {9: 1.5, 20: 0.1}), (GOOD, {20: 0.1}), text=EARLIER.replace("max_t: 9", "max_t: 20"))
     found = lessons(_ours(), machine, {})
-    assert [(lesson.state, lesson.value) for lesson in found.found] == [("complete", 1.5)]
+    assert [(lesson.state, lesson.best.values) for lesson in found.found] == [("complete", (1.5,))]
     assert found.told().endswith("1 have no value up to epoch 9.")
 
 
@@ -130,6 +136,68 @@ def test_the_same_metric_can_be_compared():
     assert mismatch(_ours(), load(EARLIER, source="vit.yaml")) is None
 
 
+BOUNDED = "[{name: loss, goal: minimize}, {name: latency, max: 5}]"
+TWO = "[{name: loss, goal: minimize}, {name: acc, goal: maximize}]"
+
+
+def _with(text, metric):
+    return text.replace("{name: loss, goal: minimize}", metric)
+
+
+def test_bounds_are_judged_by_what_earlier_trials_reported_and_ours_allow():
+    machine = earlier(
+        (GOOD, {1: {"loss": 1.0, "latency": 4.0}, 9: {"loss": 0.5, "latency": 7.0}}),
+        (GOOD, {9: {"loss": 0.4}}),
+        text=_with(EARLIER, "[{name: loss, goal: minimize}, {name: latency, max: 9}]"),
+    )
+    first, second = lessons(_ours(_with(OURS, BOUNDED)), machine, {}).found
+    assert [one.excess for one in first.shown] == [{"latency": -1.0}, {"latency": 2.0}]
+    assert first.best.t == 1, "within the bound comes before a lower loss"
+    assert second.best.excess == {"latency": math.inf}
+
+
+def test_a_metric_that_was_reported_and_not_bounded_there_is_known_too():
+    machine = earlier((GOOD, {9: {"loss": 0.5, "latency": 7.0}}))
+    (lesson,) = lessons(_ours(_with(OURS, BOUNDED)), machine, {}).found
+    assert lesson.best.excess == {"latency": 2.0}
+
+
+def test_bound_of_which_the_earlier_study_knows_nothing_counts_as_kept_and_that_is_told():
+    found = lessons(_ours(_with(OURS, BOUNDED)), earlier((GOOD, {9: 0.5})), {})
+    assert found.found[0].best.excess == {}
+    assert found.told() == (
+        "warm_start: 1 of 1 trials of vit-1 fits this space. "
+        "It never reported latency, so its trials count as within that bound."
+    )
+
+
+def test_several_objectives_are_learned_in_the_order_of_ours():
+    machine = earlier(
+        (GOOD, {1: {"acc": 0.7, "loss": 2.0}, 9: {"acc": 0.9, "loss": 1.0}}),
+        (GOOD, {9: {"acc": 0.9, "loss": math.nan}}),
+        text=_with(EARLIER, "[{name: acc, goal: maximize}, {name: loss, goal: minimize}]"),
+    )
+    ours = _ours(_with(OURS, TWO))
+    assert mismatch(ours, machine.spec) is None
+    (lesson,) = lessons(ours, machine, {}).found
+    assert lesson.best == Shown(t=9, values=(1.0, 0.9))
+    assert [one.values for one in lesson.shown] == [(2.0, 0.7), (1.0, 0.9)]
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "text"),
+    [
+        (TWO, "{name: loss, goal: minimize}", "vit-1 has the metric loss, and this file acc."),
+        (TWO, TWO.replace("maximize", "minimize"), "vit-1 has the goal minimize for acc, and this file maximize."),
+        (TWO, "[{name: loss, goal: minimize}, {name: acc, min: 0}]", "vit-1 has the metric loss, and this file acc."),
+        ("{name: loss, goal: minimize}", TWO, None),
+        (BOUNDED, "{name: loss, goal: minimize}", None),
+    ],
+)
+def test_each_of_our_objectives_has_to_be_one_of_theirs(ours, theirs, text):
+    assert mismatch(_ours(_with(OURS, ours)), load(_with(EARLIER, theirs), source="vit.yaml")) == text
+
+
 @pytest.mark.parametrize(
     ("search", "line"),
     [
@@ -145,3 +213,11 @@ def test_wrong_warm_starts_are_told(search, line):
     assert any(line in problem for problem in problems(f"{MINIMAL}search: {search}\n")), problems(
         f"{MINIMAL}search: {search}\n"
     )
+
+
+def test_a_bound_that_was_never_reported_is_kept_through_the_file():
+    kept = Lesson(
+        study="a", trial=0, config=GOOD, state="stopped", best=None,
+        shown=[Shown(t=1, values=(1.0,), excess={"latency": math.inf})],
+    )  # fmt: skip
+    assert Lesson.model_validate_json(kept.model_dump_json()) == kept

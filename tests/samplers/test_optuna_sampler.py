@@ -11,6 +11,7 @@ from sweep.core.objectives import Result
 from sweep.core.space import contains
 from sweep.core.spec import Budget, Choice, Constant, FloatRange, IntRange, Metric, Scheduler, Search, StudySpec
 from sweep.core.study import StudyMachine
+from sweep.core.warm_start import Lesson, Shown
 from sweep.samplers.optuna_journal import OptunaJournal, is_current
 from sweep.samplers.optuna_sampler import OptunaSampler
 from sweep.samplers.teaching import teach
@@ -204,3 +205,40 @@ def test_resume_teaches_all_that_is_known(tmp_path):
     assert [trial.state for trial in again.study.trials] == [TrialState.COMPLETE, TrialState.RUNNING]
     assert again.study.trials[0].intermediate_values == {1: 0.5, 9: 0.3}
     assert again.study.trials[0].value == 0.3
+
+
+CONFIG = {"lr": 1e-3, "width": 16, "dropout": 0.2, "act": "gelu", "size": "small", "data": "digits"}
+
+
+def lesson(best, *shown):
+    state = "complete" if best else "stopped"
+    return Lesson(study="old", trial=3, config=CONFIG, state=state, best=best, shown=list(shown) or [best])
+
+
+def with_metrics(*metrics):
+    return spec().model_copy(update={"metric": list(metrics)})
+
+
+def test_lessons_within_bounds_are_told_as_our_own_trials_are():
+    bounded = with_metrics(
+        Metric(name="loss", goal="minimize"), Metric(name="latency", max=5.0), Metric(name="size", max=1.0)
+    )
+    broken = Shown(t=9, values=(0.1,), excess={"latency": 2.0})
+    missing = Shown(t=3, values=(0.2,), excess={"latency": math.inf})
+    sampler = OptunaSampler(bounded, [lesson(broken), lesson(None, Shown(t=1, values=(0.3,), excess={}), missing)])
+    first, second = sampler.study.trials
+    assert (first.state, first.values, first.intermediate_values) == (TrialState.COMPLETE, [0.1], {9: 0.1})
+    assert first.constraints == {"latency": 2.0, "size": 0.0}
+    assert (second.state, second.intermediate_values) == (TrialState.PRUNED, {1: 0.3, 3: 0.2})
+    assert second.constraints["latency"] > 1e9
+    assert sampler.ask(0) is not None
+
+
+@pytest.mark.parametrize("algorithm", ["tpe", "nsga2", "random"])
+def test_lessons_of_several_objectives_are_known_from_the_start(algorithm):
+    two = with_metrics(Metric(name="loss", goal="minimize"), Metric(name="acc", goal="maximize"))
+    two = two.model_copy(update={"search": Search(algorithm=algorithm, startup_trials=1)})
+    sampler = OptunaSampler(two, [lesson(Shown(t=9, values=(0.1, 0.9))), lesson(None, Shown(t=3, values=(0.2, 0.8)))])
+    assert [trial.number for trial in sampler.study.best_trials] == [0]
+    assert sampler.study.trials[1].state is TrialState.PRUNED
+    assert contains(PARAMETERS, sampler.ask(0)) == []

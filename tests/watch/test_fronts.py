@@ -1,5 +1,7 @@
 """What is said of fronts, bounds, paused trials and lineages."""
 
+from dataclasses import replace
+
 import pytest
 
 from sweep.core.plan import make
@@ -7,19 +9,20 @@ from sweep.core.spec import Budget, FloatRange, Metric, Scheduler, Search, Study
 from sweep.executors.simulated import Course
 from sweep.simulating import simulate
 from sweep.store.paths import study_paths
+from sweep.watch.outlooks import repeats_text
 from sweep.watch.plan import plan_view
 from sweep.watch.tables import best, status, trial_story, trials_table
 
 LOSS = Metric(name="loss", goal="minimize")
 
 
-def done(*metrics, crash_at_s=None, trials=9, **rules):
+def done(*metrics, crash_at_s=None, trials=9, repeats=0, **rules):
     spec = StudySpec(
         name="s",
         entrypoint="m:train",
         metric=list(metrics) or [LOSS],
         parameters={"x": FloatRange(min=0, max=1)},
-        search=Search(algorithm="random"),
+        search=Search(algorithm="random", repeats=repeats),
         scheduler=Scheduler(**{"max_t": 9, **rules}),
         budget=Budget(trials=trials),
     )
@@ -53,6 +56,30 @@ def test_where_no_trial_keeps_within_the_bounds_the_nearest_is_named(paths):
     said = status(study, paths).data["nearest"]
     assert said.startswith("no trial keeps within the bounds; trial ")
     assert "(max -1)" in said
+
+
+def test_means_of_all_objectives_are_told_of_each_finalist(paths):
+    study = done(LOSS, Metric(name="size", goal="minimize"), type="none", repeats=2)
+    view = status(study, paths)
+    rows = view.data["repeats"]["finalists"]
+    assert [row["trial"] for row in rows] == [row["trial"] for row in view.data["front"]]
+    assert {name: one["mean"] for name, one in rows[0]["objectives"].items()} == view.data["front"][0]["values"]
+    assert rows[0]["mean"] == rows[0]["objectives"]["loss"]["mean"]
+    text = repeats_text(rows[0])
+    assert text.startswith(f"trial {rows[0]['trial']}: means over 2 other seeds: loss ")
+    assert ", size " in text
+
+
+def test_finalist_whose_repeats_break_a_bound_is_told_with_what_it_breaks(paths):
+    study = done(LOSS, Metric(name="size", max=1.0), type="none", repeats=1, trials=1)
+    (repeat,) = (trial for trial in study.trials.values() if trial.repeat_of is not None)
+    repeat.reports = [replace(report, metrics={**report.metrics, "size": 2.0}) for report in repeat.reports]
+    view = status(study, paths)
+    (row,) = view.data["repeats"]["finalists"]
+    assert repeats_text(row).endswith("; breaks a bound: size 2 (max 1)")
+    near = "no trial keeps within the bounds; trial 0 is nearest: size 2 (max 1), the mean of its repeats"
+    assert view.data["nearest"] == near
+    assert best(study, paths).data["trial"] is None
 
 
 def test_paused_trials_say_where_they_stand(paths):
