@@ -6,7 +6,8 @@ Sides, in turn: trials of `vision:train` one after the other in this process, an
 a time. They differ in lr, weight decay and seed, train on scikit-learn's digits in batches of 64, and are evaluated,
 reported and checkpointed each epoch on both sides. A GPU is used when there is one (bf16 where it has it); it is what
 fusing is for. Without one each side has
-one core, as a trial of `cpu: 1` does; then it takes some minutes for each model.
+one core, as a trial of `cpu: 1` does; then it takes some minutes for each model. On a GPU all sides replay CUDA graphs,
+and a last one shows the trials one after the other without.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class Onward:
         return Decision("advance", "a benchmark")
 
 
-def trial(number: int, folder: Path, *, model: str, epochs: int) -> Placement:
+def trial(number: int, folder: Path, *, model: str, epochs: int, graphs: bool) -> Placement:
     """One of the trials, the same on each side."""
     numbers = {"lr": 1e-3 * (1 + number % 7), "weight_decay": 0.01 * (number % 5)}
     gpu = torch.cuda.is_available()
@@ -50,7 +51,7 @@ def trial(number: int, folder: Path, *, model: str, epochs: int) -> Placement:
         study="fused",
         trial=number,
         attempt=1,
-        config={**MODELS[model], **numbers, "batch_size": BATCH},
+        config={**MODELS[model], **numbers, "batch_size": BATCH, "cuda_graphs": graphs},
         entrypoint="sweep.training.vision:train",
         seed=number,
         time_attr="epoch",
@@ -73,10 +74,10 @@ def fused(trials: list[Placement]) -> None:
             done.result()
 
 
-def rate(run: Callable[[list[Placement]], None], count: int, *, model: str, epochs: int) -> float:
+def rate(run: Callable[[list[Placement]], None], count: int, *, model: str, epochs: int, graphs: bool = True) -> float:
     """Training images a second, all trials together."""
     with tempfile.TemporaryDirectory(prefix="fused-") as folder:
-        trials = [trial(number, Path(folder), model=model, epochs=epochs) for number in range(count)]
+        trials = [trial(number, Path(folder), model=model, epochs=epochs, graphs=graphs) for number in range(count)]
         began = time.perf_counter()
         run(trials)
         return count * epochs * STEPS * BATCH / (time.perf_counter() - began)
@@ -100,6 +101,10 @@ def main() -> None:
                 for lanes in options.lanes
             },
         }
+        if torch.cuda.is_available():
+            sides["no CUDA graphs"] = partial(
+                rate, one_after_the_other, 4, model=model, epochs=options.epochs, graphs=False
+            )
         print(f"\n{model}, {options.epochs} epochs of {STEPS} steps of {BATCH} images, on {where}")
         print(f"{'':20} {'images/s':>9} {'from':>9} {'to':>9} {'ratio':>6}")
         found: dict[str, list[float]] = {name: [] for name in sides}

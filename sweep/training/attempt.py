@@ -235,6 +235,8 @@ def torch_settings(placement: Placement) -> Iterator[None]:
     capped = 0 < placement.gpu < 1 and placement.device != "cpu" and torch.cuda.is_available()
     if capped:
         # Ray's half a GPU is bookkeeping, not a wall: without a cap one trial could take its neighbour's memory.
+        # What the allocator keeps of an attempt before would count as used.
+        torch.cuda.empty_cache()
         total = torch.cuda.mem_get_info()[1]
         torch.cuda.set_per_process_memory_fraction(memory.allocator_fraction(placement.gpu, total))
     try:

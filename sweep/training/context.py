@@ -310,14 +310,20 @@ class Context:
             value = part.detach().item()
             if not math.isfinite(value):
                 optimizer.zero_grad()  # those of the parts before it
-                raise NonFiniteLossError(self._non_finite(value, optimizer))
+                raise self.non_finite(value, step=self._step, rate=float(optimizer.param_groups[0]["lr"]))
             yield part
 
-    def _non_finite(self, value: float, optimizer: torch.optim.Optimizer) -> str:
-        rate = optimizer.param_groups[0]["lr"]
-        return (
-            f"{self.where()}, {self.time_attr} {self.t + 1}, step {self._step}: the loss is {value}. "
-            f"Lower lr (now {float(rate):.3g}), clip gradients (clip_norm: 1.0), or use precision: fp32."
+    def non_finite(self, value: float, *, step: int, rate: float) -> NonFiniteLossError:
+        """The end of a trial whose loss is NaN or infinite, for a function that looks at its losses itself.
+
+        Args:
+            value: of the loss.
+            step: since the attempt began, or within the epoch, from 1.
+            rate: the learning rate there.
+        """
+        return NonFiniteLossError(
+            f"{self.where()}, {self.time_attr} {self.t + 1}, step {step}: the loss is {value}. "
+            f"Lower lr (now {rate:.3g}), clip gradients (clip_norm: 1.0), or use precision: fp32."
         )
 
     # Reports and checkpoints.

@@ -15,7 +15,8 @@ from torch.nn import functional
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from sweep.training import compiling, weights
+from sweep.errors import NonFiniteLossError
+from sweep.training import compiling, graphs, weights
 from sweep.training.batches import epoch_generator, on_device, steps_per_epoch
 from sweep.training.settings import LoopSettings
 
@@ -53,6 +54,7 @@ class Loop(ABC):
         self.schedule = LambdaLR(self.optimizer, lambda step: lr_factor(step / steps, settings))
         wanted = compiling.pays(model, ctx.device) if settings.compile == "auto" else settings.compile
         self._forward: Callable[..., Any] = compiling.compiled(self._whole) if wanted else self._whole
+        self._quiet = None if wanted else self._recorded()
 
     @abstractmethod
     def batches(self, generator: torch.Generator) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
@@ -87,7 +89,10 @@ class Loop(ABC):
             rate = self.optimizer.param_groups[0]["lr"]
             losses.append(self._step(inputs, targets))
             seen += len(targets)
-        train_loss = self.ctx.mean(torch.stack(losses).mean())  # waits for the GPU, so the time is true
+        values = torch.stack(losses)
+        train_loss = self.ctx.mean(values.mean())  # waits for the GPU, so the time is true
+        if self._quiet is not None and not math.isfinite(train_loss):
+            raise self._broken_off(values.tolist(), epoch)
         return {"train_loss": train_loss, "learning_rate": rate, self.RATE: seen / (time.perf_counter() - began)}
 
     def validate(self) -> dict[str, float]:
@@ -117,6 +122,24 @@ class Loop(ABC):
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
 
+    def _recorded(self) -> graphs.QuietStep | None:
+        """The step as a CUDA graph, where that is wanted and possible."""
+        wanted = graphs.pays(self.model) if self.settings.cuda_graphs == "auto" else self.settings.cuda_graphs
+        if not (wanted and self._alone_on_a_gpu() and graphs.can_stand_still(self.optimizer)):
+            return None
+        return graphs.QuietStep(
+            self._parts, self.optimizer, graphs.CudaRecorder(self.ctx.device), clip_norm=self.settings.clip_norm
+        )
+
+    def _alone_on_a_gpu(self) -> bool:
+        """fp16's scale is read back in each step, and ranks wait for each other between kernels."""
+        return self.ctx.device.type == "cuda" and self.ctx.world_size == 1 and self.ctx.precision.scaler is None
+
+    def _broken_off(self, losses: list[float], epoch: int) -> NonFiniteLossError:
+        step = next(step for step, loss in enumerate(losses) if not math.isfinite(loss))
+        rate = self.settings.lr * lr_factor(epoch - 1 + step / len(losses), self.settings)
+        return self.ctx.non_finite(losses[step], step=step + 1, rate=rate)
+
     def _step(self, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         try:
             loss = self._descend(inputs, targets)
@@ -132,22 +155,31 @@ class Loop(ABC):
         return loss
 
     def _descend(self, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        if self._quiet is not None:
+            loss = self._quiet(inputs, targets)
+            self.schedule.step()
+            return loss
         losses: list[torch.Tensor] = []
 
         def parts() -> Iterator[torch.Tensor]:
-            settings = self.settings
-            for part, share in self.ctx.parts(inputs, targets, accumulate=settings.accumulate):
-                # Each rank cuts its slice of the same part, so that all go backward equally often.
-                some, wanted = self.ctx.shard(*part)
-                weight = share * len(wanted) * self.ctx.world_size / len(part[1])
-                with self.ctx.autocast():
-                    logits = self._forward(some)
-                    loss = weight * functional.cross_entropy(logits, wanted, label_smoothing=settings.label_smoothing)
+            for loss in self._parts(inputs, targets):
                 losses.append(loss.detach())
                 yield loss
 
         self.ctx.backward_and_step(parts(), self.optimizer, clip_norm=self.settings.clip_norm, scheduler=self.schedule)
         return torch.stack(losses).sum()
+
+    def _parts(self, inputs: torch.Tensor, targets: torch.Tensor) -> Iterator[torch.Tensor]:
+        """The losses whose sum is the batch's; each is asked for when the one before has gone backward."""
+        settings = self.settings
+        for part, share in self.ctx.parts(inputs, targets, accumulate=settings.accumulate):
+            # Each rank cuts its slice of the same part, so that all go backward equally often.
+            some, wanted = self.ctx.shard(*part)
+            weight = share * len(wanted) * self.ctx.world_size / len(part[1])
+            with self.ctx.autocast():
+                logits = self._forward(some)
+                loss = weight * functional.cross_entropy(logits, wanted, label_smoothing=settings.label_smoothing)
+            yield loss
 
 
 def average(model: nn.Module, decay: float) -> AveragedModel:

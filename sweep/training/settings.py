@@ -57,6 +57,10 @@ class LoopSettings(BaseModel):
     compile: Literal["auto"] | bool = "auto"
     """Train through torch.compile. auto: on CUDA, models of 5 million parameters and more; see docs/decisions.md."""
 
+    cuda_graphs: Literal["auto"] | bool = "auto"
+    """Replay each step as one CUDA graph; on one GPU, in bf16 or fp32, uncompiled, and nowhere else. auto: models of
+    fewer than 5 million parameters; see docs/decisions.md."""
+
     @classmethod
     def parse(cls, config: Mapping[str, Any], max_t: int) -> Self:
         """The settings of a config.

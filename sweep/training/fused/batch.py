@@ -11,12 +11,12 @@ from typing import Any
 import torch
 from torch.func import functional_call, vmap
 from torch.nn import functional
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from sweep.errors import NonFiniteLossError
+from sweep.training import graphs
 from sweep.training.augment import augmented
 from sweep.training.batches import epoch_generator, on_device, steps_per_epoch
-from sweep.training.fused import dropout
+from sweep.training.fused import attention, dropout
 from sweep.training.fused.lane import Lane
 from sweep.training.fused.optimizers import FusedOptimizer, clipped, lend
 
@@ -49,11 +49,12 @@ class Batch:
         self._autocast, self._normalise = first.ctx.autocast, first.run.normalise
         self._train, self._val = first.data.train, first.data.val
         self._model = copy.deepcopy(first.model)
+        attention.replace_attention(self._model)
         self._masks = dropout.replace_dropout(self._model)
         self._shapes = {name: each.shape for name, each in first.model.named_parameters()}
         self._sizes = [shape.numel() for shape in self._shapes.values()]
         self._drops = any(rate for lane in lanes for rate in lane.dropout)
-        self._mask_shapes: list[dropout.Shape] = []
+        self._drawn: dropout.Drawn | None = None
         with torch.no_grad():
             self._weights = torch.stack([torch.cat([each.flatten() for each in lane.parameters]) for lane in lanes])
             self._buffers = {
@@ -69,6 +70,10 @@ class Batch:
         self._weights.requires_grad_()
         self._smoothing = self._numbers(lane.settings.label_smoothing for lane in lanes)
         self._limits = self._numbers(lane.settings.clip_norm or math.inf for lane in lanes)[:, None]
+        self._step: graphs.Step = self._descend
+        if self._device.type == "cuda" and self._settings.cuda_graphs is not False:
+            # Of fused trials each is small, or there would be nothing to gain.
+            self._step = graphs.Recorded(self._descend, graphs.CudaRecorder(self._device))
         for row, lane in enumerate(lanes):
             self._lend(row, lane)
 
@@ -103,11 +108,13 @@ class Batch:
         orders = orders.to(self._train.images.device)
         rates = torch.tensor([lane.rates(steps) for lane in self.lanes], dtype=torch.float64).T  # (steps, K)
         self._optimizer.begin(rates)
-        losses = [
-            self._step(*self._cut(orders[:, step * size : (step + 1) * size], generators), step)
-            for step in range(steps)
-        ]
-        return self._outcomes(torch.stack(losses), rates, epochs, size=min(size, count), began=began)
+        losses = []
+        for step in range(steps):
+            images, labels = self._cut(orders[:, step * size : (step + 1) * size], generators)
+            inputs = self._normalise(images.flatten(0, 1)).view(images.shape)
+            masks = [self._masks_for(inputs).draw()] if self._drops else []
+            losses.append(self._step(inputs, labels, self._optimizer.pace(step), *masks))
+        return self._outcomes(torch.stack(losses), rates, size=min(size, count), began=began)
 
     def _cut(self, chosen: torch.Tensor, generators: list[torch.Generator]) -> tuple[torch.Tensor, torch.Tensor]:
         """The images (K, B, C, H, W) and labels (K, B) of these indices (K, B), augmented."""
@@ -118,30 +125,32 @@ class Batch:
             images = torch.stack([augmented(each, augment, own) for each, own in zip(images, generators, strict=True)])
         return images, labels
 
-    def _step(self, images: torch.Tensor, labels: torch.Tensor, number: int) -> torch.Tensor:
+    def _descend(
+        self, inputs: torch.Tensor, labels: torch.Tensor, pace: torch.Tensor, *drawn: torch.Tensor
+    ) -> torch.Tensor:
         """One step of each lane; returns the losses (K,)."""
-        inputs = self._normalise(images.flatten(0, 1)).view(images.shape)
-        masks = self._draw(inputs) if self._drops else []
+        masks = [mask for each in drawn for mask in self._masks_for(inputs).cut(each)]
         with self._autocast():
             logits = self._forward(inputs, masks)
         losses = smoothed_cross_entropy(logits.float(), labels, self._smoothing)
         (gradient,) = torch.autograd.grad(losses.sum(), self._weights)
         with torch.no_grad():
-            self._optimizer.step(clipped(gradient, self._limits), number)
+            self._optimizer.step(clipped(gradient, self._limits), pace)
         return losses.detach()
 
-    def _draw(self, inputs: torch.Tensor) -> list[torch.Tensor]:
-        """The masks of one step, (K, ...) each."""
-        if not self._mask_shapes:
+    def _masks_for(self, inputs: torch.Tensor) -> dropout.Drawn:
+        """Where the masks of such inputs come from."""
+        if self._drawn is None:
             # What the layers are given is known after a forward pass; batch norm mustn't count this one.
             kept = {name: each.clone() for name, each in self._buffers.items()}
             with torch.no_grad(), self._autocast():
                 self._forward(inputs, [])
             for name, each in kept.items():
                 self._buffers[name].copy_(each)
-            self._mask_shapes = list(self._masks.seen)
-        drawn = [dropout.draw(self._mask_shapes, lane.dropout, lane.generator) for lane in self.lanes]
-        return [torch.stack(each) for each in zip(*drawn, strict=True)]
+            self._drawn = dropout.Drawn(
+                list(self._masks.seen), [lane.dropout for lane in self.lanes], [lane.generator for lane in self.lanes]
+            )
+        return self._drawn
 
     def _forward(self, inputs: torch.Tensor, masks: list[torch.Tensor], *, shared: bool = False) -> torch.Tensor:
         """Logits (K, B, classes) of images (K, B, C, H, W), or of (B, C, H, W) that all lanes share."""
@@ -156,13 +165,9 @@ class Batch:
             for (name, shape), part in zip(self._shapes.items(), parts, strict=True)
         }
         batched: Callable[..., torch.Tensor] = vmap(one, in_dims=(0, 0, None if shared else 0, 0))
-        # Attention as plain products: torch 2.14 has no rule to batch its fused kernel on the CPU, and warns.
-        with sdpa_kernel(SDPBackend.MATH):
-            return batched(parameters, self._buffers, inputs, masks)
+        return batched(parameters, self._buffers, inputs, masks)
 
-    def _outcomes(
-        self, losses: torch.Tensor, rates: torch.Tensor, epochs: list[int], *, size: int, began: float
-    ) -> list[Outcome]:
+    def _outcomes(self, losses: torch.Tensor, rates: torch.Tensor, *, size: int, began: float) -> list[Outcome]:
         steps = len(losses)
         finite = losses.isfinite()
         means, good = losses.mean(dim=0).tolist(), finite.all(dim=0).tolist()  # waits for the GPU
@@ -172,7 +177,7 @@ class Batch:
             if not good[row]:
                 step = int(finite[:, row].logical_not().nonzero()[0])
                 rate = float(rates[step, row])
-                found.append(lane.non_finite(epochs[row], step, float(losses[step, row]), rate))
+                found.append(lane.ctx.non_finite(float(losses[step, row]), step=step + 1, rate=rate))
                 continue
             lane.advance(steps)
             lend(lane.optimizer, lane.parameters, self._optimizer.row(row), self._optimizer.taken[row])

@@ -68,28 +68,48 @@ def rates(model: nn.Module) -> list[float]:
     return [child.p for parent in model.modules() for child in parent.children() if isinstance(child, nn.Dropout)]
 
 
-def draw(shapes: Sequence[Shape], rate: Sequence[float], generator: torch.Generator) -> list[torch.Tensor]:
-    """One step's masks of one lane, one for each of the shapes: 0, or 1 / (1 - rate).
+class Drawn:
+    """The masks of all lanes' steps: 0, or 1 / (1 - rate).
 
-    On the CPU they are, bit for bit, those that `nn.Dropout` would draw from this generator one after the other. On
-    CUDA its kernel's draws can't be repeated from outside, and one draw for all masks costs a launch, not dozens.
+    On the CPU they are, bit for bit, those that each lane's `nn.Dropout` layers would draw from its generator one after
+    the other. On CUDA their kernel's draws can't be repeated from outside, and one draw for all masks of a lane costs a
+    launch, not dozens.
 
     Args:
         shapes: of one lane's inputs, without the lanes' dimension.
-        rate: of each layer.
-        generator: on the device where the masks belong.
+        rates: of each lane, those of its layers.
+        generators: of each lane, on the device where the masks belong.
     """
-    device = generator.device
-    if device.type == "cpu":
-        # Like nn.Dropout, a rate of 0 draws nothing.
-        return [_on_cpu(each.size, rate[each.layer], generator) for each in shapes]
-    sizes = [torch.Size(each.size) for each in shapes]
-    uniform = torch.rand(sum(size.numel() for size in sizes), generator=generator, device=device)
-    parts = torch.split(uniform, [size.numel() for size in sizes])
-    return [
-        (part.view(size) >= rate[each.layer]) / (1 - rate[each.layer])
-        for part, size, each in zip(parts, sizes, shapes, strict=True)
-    ]
+
+    def __init__(
+        self, shapes: Sequence[Shape], rates: Sequence[Sequence[float]], generators: Sequence[torch.Generator]
+    ) -> None:
+        self._shapes, self._rates, self._generators = shapes, rates, generators
+        self._counts = [torch.Size(each.size).numel() for each in shapes]
+        device = generators[0].device
+        of_masks = torch.tensor([[lane[each.layer] for each in shapes] for lane in rates], device=device)
+        self._of_each = of_masks.repeat_interleave(torch.tensor(self._counts, device=device), dim=1)  # (K, total)
+
+    def draw(self) -> torch.Tensor:
+        """One step's, one after the other, (K, total)."""
+        lanes = zip(self._rates, self._generators, strict=True)
+        if self._generators[0].device.type == "cpu":
+            # Like nn.Dropout, a rate of 0 draws nothing.
+            return torch.stack(
+                [
+                    torch.cat([_on_cpu(each.size, rate[each.layer], generator).flatten() for each in self._shapes])
+                    for rate, generator in lanes
+                ]
+            )
+        uniform = torch.empty_like(self._of_each)
+        for row, generator in zip(uniform, self._generators, strict=True):
+            row.uniform_(generator=generator)
+        return (uniform >= self._of_each) / (1 - self._of_each)
+
+    def cut(self, drawn: torch.Tensor) -> list[torch.Tensor]:
+        """What `draw` returned, as masks (K, ...)."""
+        parts = torch.split(drawn, self._counts, dim=1)
+        return [part.view(-1, *each.size) for part, each in zip(parts, self._shapes, strict=True)]
 
 
 def _on_cpu(size: tuple[int, ...], rate: float, generator: torch.Generator) -> torch.Tensor:

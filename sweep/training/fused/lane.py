@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from sweep.errors import NonFiniteLossError, TrainingError
+from sweep.errors import TrainingError
 from sweep.training import process_state
 from sweep.training.batches import place
 from sweep.training.context import Context
@@ -131,13 +131,6 @@ class Lane:
         """What a checkpoint holds, as separate training would write it."""
         # Rows of the batch's tensors, copied: a view would be saved with all the other lanes.
         return _copied(self.run.state())  # type: ignore[no-any-return]
-
-    def non_finite(self, epoch: int, step: int, value: float, rate: float) -> NonFiniteLossError:
-        """The lane's end when a loss is NaN or infinite."""
-        return NonFiniteLossError(
-            f"{self.ctx.where()}, {self.ctx.time_attr} {epoch}, step {step + 1}: the loss is {value}. "
-            f"Lower lr (now {rate:.3g}), clip gradients (clip_norm: 1.0), or use precision: fp32."
-        )
 
 
 _building = threading.Lock()

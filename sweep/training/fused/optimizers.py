@@ -49,7 +49,7 @@ class FusedOptimizer:
         self._first, self._second = self._column(self._beta1), self._column(self._beta2)
         # As torch computes it: 1 - 0.999 in fp32 has an error in its fifth digit.
         self._rest1, self._rest2 = self._column(1 - self._beta1), self._column(1 - self._beta2)
-        self._size = self._shrink = self._root = torch.empty(0)
+        self._paces = torch.empty(0)
 
     def begin(self, rates: torch.Tensor) -> None:
         """Prepare for steps at these learning rates.
@@ -57,38 +57,44 @@ class FusedOptimizer:
         Args:
             rates: (steps, K) float64 on the CPU.
         """
-        steps = len(rates)
-        self._shrink = self._column(rates[:, :, None])
-        if self.kind == "sgd":
-            self._size = self._shrink
-            return
-        counts = torch.tensor(self.taken, dtype=torch.float64) + torch.arange(1, steps + 1)[:, None]  # (steps, K)
-        correction1 = 1 - self._beta1[:, 0] ** counts
-        correction2 = 1 - self._beta2[:, 0] ** counts
-        self._size = self._column((rates / correction1)[:, :, None])
-        self._root = self._column(correction2.sqrt()[:, :, None])
-        self.taken = [taken + steps for taken in self.taken]
+        size, root = rates, torch.ones_like(rates)
+        if self.kind != "sgd":
+            steps = len(rates)
+            counts = torch.tensor(self.taken, dtype=torch.float64) + torch.arange(1, steps + 1)[:, None]  # (steps, K)
+            size = rates / (1 - self._beta1[:, 0] ** counts)
+            root = (1 - self._beta2[:, 0] ** counts).sqrt()
+            self.taken = [taken + steps for taken in self.taken]
+        self._paces = self._column(torch.stack([rates, size, root], dim=1)[..., None])
 
-    def step(self, gradient: torch.Tensor, number: int) -> None:
+    def pace(self, number: int) -> torch.Tensor:
+        """What `step` has to know of a step: (3, K, 1), on the device.
+
+        Args:
+            number: of the step among those that `begin` prepared, from 0.
+        """
+        return self._paces[number]
+
+    def step(self, gradient: torch.Tensor, pace: torch.Tensor) -> None:
         """Move all rows.
 
         Args:
             gradient: (K, N).
-            number: of the step among those that `begin` prepared, from 0.
+            pace: of this step.
         """
+        shrink, size, root = pace.unbind(0)
         if self.kind == "adamw":
-            self.weights.mul_(1 - self._shrink[number] * self._decay)
+            self.weights.mul_(1 - shrink * self._decay)
         else:
             gradient = gradient + self._decay * self.weights
         if self.kind == "sgd":
             # From zeros, torch's first step (the buffer is the gradient) needs no case of its own.
             moment = self.slots["momentum_buffer"].mul_(self._first).add_(gradient)
-            self.weights.sub_(self._size[number] * (gradient + self._first * moment))
+            self.weights.sub_(size * (gradient + self._first * moment))
             return
         first = self.slots["exp_avg"].lerp_(gradient, self._rest1)
         second = self.slots["exp_avg_sq"].mul_(self._second).addcmul_(gradient, gradient * self._rest2)
-        denominator = (second.sqrt() / self._root[number]).add_(self._eps)
-        self.weights.sub_(self._size[number] * first / denominator)
+        denominator = (second.sqrt() / root).add_(self._eps)
+        self.weights.sub_(size * first / denominator)
 
     def row(self, number: int) -> dict[str, torch.Tensor]:
         """What one model's optimizer remembers: slot to (N,)."""

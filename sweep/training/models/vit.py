@@ -12,6 +12,16 @@ from torch.nn import functional
 from sweep.errors import TrainingError
 
 
+class Attention(nn.Module):
+    """Values mixed by how alike queries and keys are; a module, so that trials that train together can replace it."""
+
+    def forward(
+        self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """(..., T, d) each; `mask`, bool, true where a query may look, is stretched to (..., T, T)."""
+        return functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+
+
 class Block(nn.Module):
     """Attention among tokens, then a perceptron on each; both normalised before and added to what came in."""
 
@@ -20,6 +30,7 @@ class Block(nn.Module):
         self.heads = heads
         self.norm1 = nn.LayerNorm(dim)
         self.qkv = nn.Linear(dim, 3 * dim)
+        self.mix = Attention()
         self.out = nn.Linear(dim, dim)
         self.norm2 = nn.LayerNorm(dim)
         self.mlp = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, dim))
@@ -35,8 +46,7 @@ class Block(nn.Module):
         # (N, T, 3*dim) -> q, k and v, each (N, heads, T, dim / heads)
         q, k, v = self.qkv(tokens).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
         mask = None if real is None else real[:, None, None, :]  # for all heads and all queries
-        mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-        return self.out(mixed.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+        return self.out(self.mix(q, k, v, mask).transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
 
 
 class TinyViT(nn.Module):
