@@ -9,27 +9,28 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+from sweep.core import commands as core
 from sweep.core import control
 from sweep.core import events as ev
-from sweep.core import study as core
 from sweep.core.protocols import Advisor, Capacity, Decision, GpuMemory, Placement, Sampler
 from sweep.core.seeds import derive
 from sweep.core.space import NoConfigError, Space, varying
 from sweep.core.spec import StudySpec
+from sweep.core.study import StudyMachine
 from sweep.core.trial import Trial
 from sweep.samplers.teaching import Learner
 from sweep.store.events import Log, encode
 from sweep.store.trial_files import Files
 
 Clock = Callable[[], float]
-Learners = Callable[[core.StudyMachine], tuple[Sampler, list[Learner]]]
+Learners = Callable[[StudyMachine], tuple[Sampler, list[Learner]]]
 """Makes a sampler, and those who are told the same, and tells them what is known of the study."""
 
 
 class Watcher(Protocol):
     """Someone who is told of everything that happens, after it is on the disk."""
 
-    def event(self, study: core.StudyMachine, event: ev.AnyEvent) -> None:
+    def event(self, study: StudyMachine, event: ev.AnyEvent) -> None:
         """`event` was taken in; `study` is the state after it."""
         ...
 
@@ -59,7 +60,7 @@ class Driver:
 
     def __init__(
         self,
-        study: core.StudyMachine,
+        study: StudyMachine,
         *,
         files: Files,
         log: Log,

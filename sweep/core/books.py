@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from sweep.core.trial import IllegalTransitionError, Trial, TrialState
+from sweep.core import events as ev
+from sweep.core.trial import Attempt, IllegalTransitionError, Trial, TrialState
 
 
 class Books:
@@ -62,6 +63,65 @@ class Books:
                 book[trial.number] = trial
         self.failed += (state is TrialState.FAILED) - (before is TrialState.FAILED)
         self.ended_well += state.final and state is not TrialState.FAILED
+
+    # Attempts
+
+    def begin(self, event: ev.AttemptStarted) -> Trial:
+        """An attempt of a trial is at work.
+
+        Raises:
+            IllegalTransitionError: it isn't its next one, or the trial doesn't wait.
+        """
+        trial = self.get(event.trial)
+        if event.attempt != len(trial.attempts) + 1:
+            raise IllegalTransitionError(f"trial {trial.number}: attempt {event.attempt} started. {trial.story()}")
+        self.move(trial, TrialState.RUNNING)
+        self.placed.discard(trial.number)
+        trial.verdict = trial.dismissal
+        trial.attempts.append(
+            Attempt(event.attempt, event.time, event.node, event.device, event.gpu, event.batch_split)
+        )
+        return trial
+
+    def at_work(self, event: ev.Reported) -> Trial:
+        """The trial whose attempt has reported.
+
+        Raises:
+            IllegalTransitionError: that attempt isn't at work.
+        """
+        trial = self.get(event.trial)
+        if trial.state is not TrialState.RUNNING or event.attempt != len(trial.attempts):
+            raise IllegalTransitionError(f"trial {trial.number}: a report of attempt {event.attempt}. {trial.story()}")
+        return trial
+
+    def end(self, event: ev.AttemptEnded) -> Trial:
+        """An attempt of a trial has ended; where the trial goes from there is told by `move`.
+
+        Raises:
+            IllegalTransitionError: that attempt isn't at work.
+        """
+        trial = self.get(event.trial)
+        attempt = trial.attempt
+        if attempt is None or event.attempt != attempt.number or attempt.outcome is not None:
+            raise IllegalTransitionError(f"trial {trial.number}: attempt {event.attempt} ended. {trial.story()}")
+        attempt.ended, attempt.outcome = event.time, event.outcome
+        attempt.error, attempt.cause = event.error, event.cause
+        return trial
+
+    def lost(self) -> list[ev.AttemptEnded]:
+        """The ends of all attempts at work, of which their driver has left no word."""
+        return [
+            ev.AttemptEnded(
+                time=trial.reports[-1].time if trial.reports else trial.attempts[-1].started,
+                trial=trial.number,
+                attempt=len(trial.attempts),
+                outcome="lost",
+                error="its driver ended without a word",
+            )
+            for trial in self.running.values()
+        ]
+
+    # What can be asked
 
     def counts(self) -> dict[TrialState, int]:
         """How many trials are in each state."""

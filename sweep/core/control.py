@@ -251,15 +251,15 @@ def _leave(study: StudyMachine, trial: Trial, reason: str) -> list[Command]:
 
 def _do_stop(study: StudyMachine) -> list[Command]:
     study.paused = False
-    study.ending = Ending("drain", "stop", "stopped by a person")
+    study.endings.ending = Ending("drain", "stop", "stopped by a person")
     unbegun = [trial for trial in study.books.unplaced() if not trial.attempts]
     return [command for trial in unbegun for command in _leave(study, trial, "stopped by a person before it began")]
 
 
 def _do_cancel(study: StudyMachine) -> list[Command]:
     study.paused = False
-    study.ending = Ending("halt", "cancel", "cancelled by a person")
-    verdict = Decision("stop", study.ending.reason)
+    study.endings.ending = ending = Ending("halt", "cancel", "cancelled by a person")
+    verdict = Decision("stop", ending.reason)
     commands: list[Command] = []
     for trial in study.running():
         if trial.verdict is None or trial.verdict.action != "finish":
@@ -285,7 +285,7 @@ def _do_retry(study: StudyMachine, request: Request) -> list[Command]:
         study.books.move(trial, TrialState.WAITING)
     study.reopen()
     if study.ending is not None and study.ending.cause == "failures":
-        study.ending = None
+        study.endings.ending = None
     elif study.ending is not None and study.ending.kind == "halt":
-        study.ending = Ending("drain", study.ending.cause, study.ending.reason)
+        study.endings.ending = Ending("drain", study.ending.cause, study.ending.reason)
     return [Relearn()]

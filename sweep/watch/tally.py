@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sweep.core import events as ev
+from sweep.core.ending import Ending
 from sweep.core.objectives import objectives
 from sweep.core.plan import make, survival
 from sweep.core.spec import StudySpec
-from sweep.core.study import Ending, StudyMachine
+from sweep.core.study import StudyMachine
 from sweep.core.trial import Trial, TrialState
 from sweep.watch.text import last_line
 

@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from study_runs import Run, spec, told
 
+from sweep.core import commands as core
 from sweep.core import control
 from sweep.core import events as ev
-from sweep.core import study as core
 from sweep.core.spec import Budget, Metric, Resources, Retries, Scheduler, Search
-from sweep.core.study import replay
+from sweep.core.study import StudyMachine, replay
 from sweep.core.trial import TrialState
 
 _ids = (f"request-{number}" for number in itertools.count())
@@ -595,7 +595,7 @@ def test_any_history_with_requests_is_legal_ends_and_replays_to_the_same(data, s
     told_of = {c.trial for c in run.commands if isinstance(c, core.TellSampler | core.ReportToSampler)}
     assert all(machine.trials[number].repeat_of is None for number in told_of), "a repeat was told"
 
-    again = core.StudyMachine(study)
+    again = StudyMachine(study)
     commands = [command for event in run.history for command in again.handle(event)]
     assert commands == run.commands
     lines = [ev.ANY_EVENT.validate_json(event.model_dump_json(exclude_none=True)) for event in run.history]

@@ -4,8 +4,8 @@ import pytest
 from study_runs import spec, told
 from test_control import Asked
 
+from sweep.core import commands as core
 from sweep.core import events as ev
-from sweep.core import study as core
 from sweep.core.spec import Budget, Metric, Scheduler, Search
 from sweep.core.study import replay
 

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from study_runs import Run, spec, told
 
+from sweep.core import commands as core
 from sweep.core import events as ev
-from sweep.core import study as core
+from sweep.core.ending import HOPELESS_AFTER
 from sweep.core.fates import MAX_LOSSES_IN_A_ROW
 from sweep.core.pool import Node
 from sweep.core.spec import Budget, Metric, Resources, Retries, Scheduler, Search
@@ -151,7 +152,7 @@ def test_study_whose_first_trials_all_fail_ends_early():
     while run.starts:
         trial, attempt = run.start()
         run.end(trial, attempt, "failed", "ImportError: no module named timm")
-    assert len(run.machine.trials) == core.HOPELESS_AFTER
+    assert len(run.machine.trials) == HOPELESS_AFTER
     assert run.ended()[0].reason.startswith("the first 3 trials all failed")
 
 

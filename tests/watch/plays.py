@@ -11,9 +11,9 @@ from typing import Any
 
 from rich.console import Console
 
+from sweep.core import commands as core
 from sweep.core import control
 from sweep.core import events as ev
-from sweep.core import study as core
 from sweep.core.spec import (
     Budget,
     Choice,
@@ -26,8 +26,9 @@ from sweep.core.spec import (
     Search,
     StudySpec,
 )  # fmt: skip
+from sweep.core.study import StudyMachine
 
-Seen = Callable[[core.StudyMachine, ev.AnyEvent], None]
+Seen = Callable[[StudyMachine, ev.AnyEvent], None]
 
 
 def new_spec(**changes: Any) -> StudySpec:
@@ -54,7 +55,7 @@ class Play:
     """Acts a study out, an event at a time, on a clock of its own; every event is shown to `seen`."""
 
     def __init__(self, spec: StudySpec, *, seed: int = 0, slots: int = 3, seen: Seen = lambda *_: None) -> None:
-        self.machine = core.StudyMachine(spec)
+        self.machine = StudyMachine(spec)
         self.now = 1_700_000_000.0
         self.events: list[ev.AnyEvent] = []
         self.over = False
