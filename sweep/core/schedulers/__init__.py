@@ -1,4 +1,4 @@
-"""The rules that judge trials while they run: one file each, `scheduler.py` what they have in common."""
+"""The rules that judge trials while they run: one file each; `scheduler.py`, `on_rungs.py`: what they share."""
 
 from __future__ import annotations
 

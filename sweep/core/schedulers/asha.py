@@ -14,30 +14,21 @@ from collections.abc import Mapping
 from sweep.core import spec
 from sweep.core.objectives import Objectives
 from sweep.core.protocols import Decision
-from sweep.core.schedulers.rungs import Rungs, draw_bracket
-from sweep.core.schedulers.scheduler import Scheduler
-from sweep.core.trial import Trial, TrialState
+from sweep.core.schedulers.on_rungs import OnRungs
+from sweep.core.schedulers.rungs import draw_bracket
+from sweep.core.trial import Trial
 
 
-class Asha(Scheduler):
-    """The rungs of a study and what was recorded at each.
-
-    Attributes:
-        rungs: the ladders.
-    """
+class Asha(OnRungs):
+    """The rungs of a study and what was recorded at each."""
 
     def __init__(self, scheduler: spec.Scheduler, metric: Objectives, *, seed: int) -> None:
-        self.rungs = Rungs(scheduler, metric)
-        self._rules = scheduler
+        super().__init__(scheduler, metric)
         self._seed = seed
 
     def bracket(self, trial: int) -> int:
         """Drawn from the study's seed."""
         return draw_bracket(self._rules, self._seed, trial)
-
-    def judged(self, trial: Trial) -> tuple[int, ...]:
-        """At its rungs."""
-        return self.rungs.ladder(trial.bracket)
 
     def report(self, trial: Trial, t: int, metrics: Mapping[str, float]) -> Decision:
         """Advance or stop it, if it has come to a rung."""
@@ -49,8 +40,3 @@ class Asha(Scheduler):
         if standing.place <= places:
             return Decision("advance", f"{standing}: within the best {places}", standing.rung)
         return Decision("stop", f"{standing}: not within the best {places}", standing.rung)
-
-    def ended(self, trial: Trial) -> None:
-        """A failed one leaves its rungs."""
-        if trial.state is TrialState.FAILED:
-            self.rungs.forget(trial.number)

@@ -12,35 +12,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sweep.core import spec
-from sweep.core.objectives import Objectives
 from sweep.core.protocols import Decision
-from sweep.core.schedulers.rungs import Rungs, Standing
-from sweep.core.schedulers.scheduler import Scheduler
-from sweep.core.trial import Trial, TrialState
+from sweep.core.schedulers.on_rungs import PausingOnRungs
+from sweep.core.trial import Trial
 
 
-class Guided(Scheduler):
+class Guided(PausingOnRungs):
     """See the module's head.
 
-    Attributes:
-        rungs: who stood where.
+    A trial is judged at rungs below the one it is on its way to, too: where it has reported no number there, it stops.
     """
 
     advised = True
-
-    def __init__(self, scheduler: spec.Scheduler, metric: Objectives) -> None:
-        self.rungs = Rungs(scheduler, metric)
-        self._rules = scheduler
-        self._paused: dict[int, Standing] = {}
-
-    def judged(self, trial: Trial) -> tuple[int, ...]:
-        """At its rungs: where no number was reported there it stops, wherever it was on its way to."""
-        return self.rungs.ladder(trial.bracket)
-
-    def saved(self, trial: Trial) -> tuple[int, ...]:
-        """At its rungs."""
-        return self.rungs.ladder(trial.bracket)
 
     def report(self, trial: Trial, t: int, metrics: Mapping[str, float]) -> Decision:
         """Pause it where it was on its way to."""
@@ -58,16 +41,6 @@ class Guided(Scheduler):
         if standing.place <= places:
             return Decision("advance", f"{standing_told}: within the best {places}", standing.rung)
         return Decision("stop", f"{standing_told}: not within the best {places}", standing.rung)
-
-    def ended(self, trial: Trial) -> None:
-        """It isn't paused any more; a failed one leaves its rungs."""
-        self._paused.pop(trial.number, None)
-        if trial.state is TrialState.FAILED:
-            self.rungs.forget(trial.number)
-
-    def left(self, trial: Trial) -> str:
-        """Where it stood at last."""
-        return f"{self._paused[trial.number]}: its turn never came"
 
     def _until(self, trial: Trial) -> int:
         return self._rules.max_t if trial.until is None else trial.until

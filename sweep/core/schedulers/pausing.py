@@ -16,40 +16,27 @@ from collections.abc import Mapping
 from sweep.core import spec
 from sweep.core.objectives import Objectives
 from sweep.core.protocols import Decision
-from sweep.core.schedulers.rungs import Rungs, Standing, draw_bracket
-from sweep.core.schedulers.scheduler import Onward, Room, Scheduler
+from sweep.core.schedulers.on_rungs import PausingOnRungs
+from sweep.core.schedulers.rungs import draw_bracket
+from sweep.core.schedulers.scheduler import Onward, Room
 from sweep.core.trial import Trial, TrialState
 
 
-class PausingAsha(Scheduler):
-    """The rungs of a study, who is paused on them and who has gone on.
-
-    Attributes:
-        rungs: the ladders.
-    """
+class PausingAsha(PausingOnRungs):
+    """The rungs of a study, who is paused on them and who has gone on."""
 
     def __init__(
         self, scheduler: spec.Scheduler, metric: Objectives, trials: Mapping[int, Trial], *, seed: int
     ) -> None:
-        self.rungs = Rungs(scheduler, metric)
-        self._rules = scheduler
+        super().__init__(scheduler, metric)
         self._trials = trials
         self._seed = seed
         # By bracket and rung; one that fails later counts no more, but its place isn't given twice.
         self._gone: dict[tuple[int, int], set[int]] = {}
-        self._paused: dict[int, Standing] = {}
 
     def bracket(self, trial: int) -> int:
         """Drawn from the study's seed."""
         return draw_bracket(self._rules, self._seed, trial)
-
-    def judged(self, trial: Trial) -> tuple[int, ...]:
-        """At its rungs."""
-        return self.rungs.ladder(trial.bracket)
-
-    def saved(self, trial: Trial) -> tuple[int, ...]:
-        """At its rungs."""
-        return self.rungs.ladder(trial.bracket)
 
     def report(self, trial: Trial, t: int, metrics: Mapping[str, float]) -> Decision:
         """Pause it at a rung, unless it is the very one that would go on."""
@@ -76,17 +63,6 @@ class PausingAsha(Scheduler):
         reason = f"{ranking.place(number)} of {len(ranking)} at rung {rung}: within the best {places}, goes on"
         self._go(trial)
         return Onward(number, Decision("advance", reason, rung))
-
-    def ended(self, trial: Trial) -> None:
-        """It isn't paused any more; a failed one leaves its rungs."""
-        self._paused.pop(trial.number, None)
-        if trial.state is TrialState.FAILED:
-            self.rungs.forget(trial.number)
-
-    def left(self, trial: Trial) -> str:
-        """Where it stood at last."""
-        standing = self._paused[trial.number]
-        return f"{standing}: its turn never came"
 
     def _go(self, trial: Trial) -> None:
         standing = self._paused.pop(trial.number)
