@@ -12,12 +12,12 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "sweep"
 
 # From the top down; a module may import its own layer's folder and what stands lower, never another adapter.
-TOP = {"cli", "__main__", "__init__", "api", "launching", "driver", "promoting", "simulating"}
+TOP = {"cli", "__main__", "__init__", "api", "launching", "driver", "promoting", "simulating", "doctor"}
 ADAPTERS = {"samplers", "executors", "training", "registry", "watch"}
 HEAVY = {
     "optuna": {"samplers"},
-    "ray": {"executors"},
-    "torch": {"training", "registry"},
+    "ray": {"executors", "doctor"},
+    "torch": {"training", "registry", "doctor"},
     "torchvision": {"training"},
     "sklearn": {"training"},
     "typer": {"cli"},
@@ -100,7 +100,9 @@ def test_start_imports_neither_torch_nor_ray(command, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("module", ["sweep.launching", "sweep.driver", "sweep.api", "sweep.executors.inline"])
+@pytest.mark.parametrize(
+    "module", ["sweep.launching", "sweep.driver", "sweep.api", "sweep.executors.inline", "sweep.doctor"]
+)
 def test_driver_never_imports_torch(module):
     code = f"import sys, {module}; assert 'torch' not in sys.modules and 'ray' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 import sweep
-from sweep.cli import control, converting, launching, models, reading
+from sweep.cli import control, converting, diagnosing, launching, models, reading
 from sweep.errors import SweepError
 
 DEBUG = "--debug"
@@ -31,6 +31,7 @@ control.register(app)
 reading.register(app)
 models.register(app)
 converting.register(app)
+diagnosing.register(app)
 
 
 def _version(wanted: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import platform
 import socket
 import urllib.error
 import urllib.request
@@ -15,7 +16,9 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from sweep.core.agreement import refused
 from sweep.core.capacity import grant
+from sweep.core.findings import Versions
 from sweep.core.pool import Node
 from sweep.core.protocols import Capacity
 from sweep.core.spec import Resources
@@ -28,6 +31,18 @@ MPS_NOTE = "MPS runs here: trials on one GPU compute at the same time, each on i
 
 KNOCK_S = 5.0
 """How long a cluster may take to answer at its address."""
+
+
+class VersionError(InputError):
+    """The cluster runs another Ray or Python than this process.
+
+    Attributes:
+        head: what it runs.
+    """
+
+    def __init__(self, message: str, head: Versions) -> None:
+        self.head = head
+        super().__init__(message)
 
 
 class Cluster:
@@ -54,7 +69,7 @@ class Cluster:
             dashboard = _dashboard_of_running()
         else:
             with quiet():
-                context = _connect({"log_to_driver": False, "logging_level": logging.ERROR, **self._options})
+                context = connect({"log_to_driver": False, "logging_level": logging.ERROR, **self._options})
             self._ours = True
             dashboard = context.dashboard_url
         try:
@@ -104,11 +119,12 @@ class Cluster:
             ray.shutdown()
 
 
-def _connect(options: Mapping[str, Any]) -> Any:
+def connect(options: Mapping[str, Any]) -> Any:
     """Join the cluster of `options`, or start one here.
 
     Raises:
         InputError: the address is none, nobody answers there, or it doesn't let us in.
+        VersionError: it runs another Ray or Python.
     """
     address = options.get("address")
     if address is None:
@@ -121,6 +137,16 @@ def _connect(options: Mapping[str, Any]) -> Any:
     try:
         _knock(address)
         return ray.init(**options)
+    except RuntimeError as error:
+        head = refused(str(error))
+        if head is None:
+            raise
+        raise VersionError(
+            f"address: the cluster at {address!r} runs Ray {head.ray} and Python {head.python}, this machine Ray "
+            f"{ray.__version__} and Python {platform.python_version()}. All of them and this one need the same, "
+            "most simply by the same image.",
+            head,
+        ) from error
     except (OSError, ValueError, ray.exceptions.AuthenticationError) as error:
         raise InputError(
             f"address: no Ray cluster lets us in at {address!r} ({str(error).strip().splitlines()[0]}). "

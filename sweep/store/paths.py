@@ -19,6 +19,9 @@ from pathlib import Path
 
 _CHECKPOINT = re.compile(r".*-(\d+)$")
 
+DATA_CACHE = "SWEEP_DATA_CACHE"
+"""Names the folder of decoded data; set but empty, nothing is kept."""
+
 
 @dataclass(frozen=True)
 class TrialPaths:
@@ -127,3 +130,17 @@ def studies(storage: Path) -> list[StudyPaths]:
     if not storage.is_dir():
         return []
     return [StudyPaths(child) for child in sorted(storage.absolute().iterdir()) if (child / "events.jsonl").is_file()]
+
+
+def data_cache() -> Path:
+    """The node's folder of decoded data: $SWEEP_DATA_CACHE, else $XDG_CACHE_HOME/sweep/data, else ~/.cache/sweep/data.
+
+    Raises:
+        OSError: no variable names it, and there is no home directory.
+    """
+    try:
+        if chosen := os.environ.get(DATA_CACHE):
+            return Path(chosen).expanduser().absolute()
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sweep" / "data"
+    except RuntimeError as error:
+        raise OSError(str(error)) from error

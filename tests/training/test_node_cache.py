@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 
 from sweep.errors import TrainingError
+from sweep.store import paths
 from sweep.training import data
 from sweep.training.data import node_cache
 from sweep.training.data.digits import digits
@@ -221,7 +222,7 @@ def test_where_the_cache_is(monkeypatch, variables, expected):
             monkeypatch.delenv(name, raising=False)
         else:
             monkeypatch.setenv(name, value)
-    assert node_cache.cache_folder() == Path(expected)
+    assert paths.data_cache() == Path(expected)
 
 
 # What is deleted.

@@ -7,7 +7,7 @@
     CACHE/.image_folder-4f0c....lock             held, by the operating system, by the process that decodes
     CACHE/.image_folder-4f0c....77.building      what process 77 is writing, or was when it was killed
 
-CACHE is $SWEEP_DATA_CACHE, else $XDG_CACHE_HOME/sweep/data, else ~/.cache/sweep/data. A folder is complete or not
+CACHE is `sweep.store.paths.data_cache`. A folder is complete or not
 there: it is written beside, synced and renamed. Where it can't be written (no permission, disk full), the process
 decodes for itself, and says so.
 """
@@ -34,10 +34,9 @@ import torch
 from filelock import FileLock, Timeout
 
 from sweep.store.files import publish_folder
+from sweep.store.paths import DATA_CACHE, data_cache
 from sweep.training.data.images import SPLITS, ImageData, Recipe, Split, TensorPair
 
-VARIABLE = "SWEEP_DATA_CACHE"
-"""Names the folder; set but empty, nothing is kept."""
 MANIFEST = "manifest.json"
 UNUSED_DAYS = 30
 """What no process has opened for so long is deleted when something new is decoded."""
@@ -55,29 +54,15 @@ def fetch(name: str, options: Mapping[str, Any], files: Iterable[Path], read: Ca
     Raises:
         TrainingError: whatever the loader raises.
     """
-    if os.environ.get(VARIABLE) == "":
+    if os.environ.get(DATA_CACHE) == "":
         return read().in_memory()
     try:
-        root = cache_folder()
+        root = data_cache()
         folder = root / _key(name, options, files)
         return _open(folder) or _decode_once(folder, read)
     except (OSError, NotImplementedError) as error:  # the latter is filelock's, of a disk without locks
-        _say(f"{name} can't be kept on disk, so this process decodes it for itself: {error}. See {VARIABLE}.")
+        _say(f"{name} can't be kept on disk, so this process decodes it for itself: {error}. See {DATA_CACHE}.")
         return read().in_memory()
-
-
-def cache_folder() -> Path:
-    """Where decoded datasets are kept; see the module's head.
-
-    Raises:
-        OSError: no variable names it, and there is no home directory.
-    """
-    try:
-        if chosen := os.environ.get(VARIABLE):
-            return Path(chosen).expanduser().absolute()
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sweep" / "data"
-    except RuntimeError as error:
-        raise OSError(str(error)) from error
 
 
 def _key(name: str, options: Mapping[str, Any], files: Iterable[Path]) -> str:

@@ -1,0 +1,92 @@
+"""Examines a cluster that this machine only reaches over HTTP: a job on its head runs `sweep doctor` there."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shlex
+import time
+from pathlib import Path
+
+import ray
+from ray.job_submission import JobStatus, JobSubmissionClient
+
+from sweep.core.agreement import agreement
+from sweep.core.findings import Examined, Report, Versions, read_report
+from sweep.doctor.on_cluster import ALL
+from sweep.errors import InputError, WorkError
+
+JOB_S = 600.0
+POLL_S = 0.5
+_HERE = "this machine"
+_SHOWN = 5
+
+
+def examine_by_job(address: str, storage: Path | None, registry: Path | None) -> Report:
+    """Examine it from its head.
+
+    Args:
+        address: http://HOST:8265, of its dashboard.
+        storage: folder of the studies there; None for the head's own setting.
+        registry: folder of the models there; None for the head's own setting.
+
+    Raises:
+        InputError: nobody answers there, or it doesn't let us in.
+        WorkError: the job failed.
+    """
+    try:
+        client = JobSubmissionClient(address)
+        job = client.submit_job(entrypoint=command(storage, registry), metadata={"sweep": "doctor"})
+    except (OSError, RuntimeError, ValueError) as error:
+        raise InputError(
+            f"address: no Ray cluster takes a job at {address!r} ({str(error).strip().splitlines()[0]}). "
+            "Is its dashboard reachable (ray dashboard FILE), and is RAY_AUTH_MODE=token set with its token?"
+        ) from error
+    return with_submitter(parsed(_log(client, job), address))
+
+
+def command(storage: Path | None, registry: Path | None) -> str:
+    """What the job runs."""
+    words = ["python", "-m", "sweep", "doctor", "--address", "auto", "--json"]
+    words += ["--storage", str(storage)] if storage else []
+    words += ["--registry", str(registry)] if registry else []
+    return shlex.join(words)
+
+
+def parsed(log: str, address: str) -> Report:
+    """The report in a job's log, which may have other lines before and after.
+
+    Raises:
+        WorkError: there is none.
+    """
+    lines = log.splitlines()
+    try:
+        last = len(lines) - lines[::-1].index("}")
+        return read_report(json.loads("\n".join(lines[lines.index("{") : last])))
+    except ValueError as error:
+        said = "\n".join(f"  {line}" for line in lines[-_SHOWN:]) or "  (nothing)"
+        raise WorkError(
+            f"the head at {address} gave no report. Does its image have this version of sweep? Its job said:\n{said}"
+        ) from error
+
+
+def with_submitter(report: Report) -> Report:
+    """The report with this machine's versions in place of those of the job's driver, which are the head's own."""
+    cluster = [versions for versions in report.versions if versions.place != _HERE]
+    versions = (*cluster, Versions(_HERE, platform.python_version(), ray.__version__))
+    compared = agreement(versions)
+    names = {finding.name for finding in compared}
+    places = [place for place in report.places if place.place != ALL]
+    others = [finding for place in report.places if place.place == ALL for finding in place.findings]
+    together = (*compared, *(finding for finding in others if finding.name not in names))
+    return Report((*places, Examined(ALL, together)), versions)
+
+
+def _log(client: JobSubmissionClient, job: str) -> str:
+    deadline = time.monotonic() + JOB_S
+    while client.get_job_status(job) in (JobStatus.PENDING, JobStatus.RUNNING):
+        if time.monotonic() > deadline:
+            client.stop_job(job)
+            raise WorkError(f"job {job} didn't end in {JOB_S:.0f} s. Look at it: ray job logs {job}")
+        time.sleep(POLL_S)
+    return str(client.get_job_logs(job))
