@@ -10,15 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image
-from sklearn.datasets import load_digits
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from rivals.book import Note
+from sweep.training.data import load
 from sweep.training.models import build
 
 WORKERS = 2
@@ -26,21 +25,19 @@ WORKERS = 2
 
 
 class Digits(Dataset):
-    """Scikit-learn's digits, as images with a transform: the first 1,197 to learn from, the next 300 to judge by."""
+    """Scikit-learn's digits, as images with a transform; the same to learn from, and to judge by, as the project's."""
 
     def __init__(self, *, train: bool) -> None:
-        bunch = load_digits()
-        order = np.random.default_rng(0).permutation(len(bunch.target))
-        part = order[:1197] if train else order[1197:1497]
-        self._images = (bunch.images[part] * (255 / 16)).astype("uint8")
-        self._labels = bunch.target[part]
+        data = load("digits")
+        split = data.train if train else data.val
+        self._images, self._labels = split.images[:, 0].numpy(), split.labels.tolist()
         self._transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize([0.305], [0.376])])
 
     def __len__(self) -> int:
         return len(self._labels)
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
-        return self._transform(Image.fromarray(self._images[index])), int(self._labels[index])
+        return self._transform(Image.fromarray(self._images[index])), self._labels[index]
 
 
 def train(config: dict[str, Any], epochs: int, report: Callable[[int, float, Path], None]) -> None:

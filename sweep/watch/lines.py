@@ -47,6 +47,8 @@ class LineLog:
         self._paths = paths or StudyPaths(Path())
         self._verbose = verbose
         self._tally: Tally | None = None
+        self._pauses: dict[int, str] = {}  # why trials pause, until they do
+        self._onward: dict[int, ev.WentOn] = {}  # who was chosen to go on, until it does
 
     def event(self, study: StudyMachine, event: ev.AnyEvent) -> None:
         """Write what the event means to a person, if anything."""
@@ -54,6 +56,10 @@ class LineLog:
             self._tally = tally_for(study)
         best = self._tally.best
         self._tally.take(study, event)
+        if isinstance(event, ev.Decided) and event.action == "pause":
+            self._pauses[event.trial] = event.reason
+        elif isinstance(event, ev.WentOn) and study.trials[event.trial].state is not TrialState.RUNNING:
+            self._onward[event.trial] = event
         for line in self._told(study, event):
             self._write(event.time, line)
         new = self._tally.best
@@ -74,7 +80,7 @@ class LineLog:
             case ev.RunStarted():
                 return self._run_started(study, event)
             case ev.AttemptStarted():
-                return [_started(study, event)]
+                return [_started(study, event, self._onward.pop(event.trial, None))]
             case ev.Reported() if self._verbose:
                 metrics = ", ".join(f"{name} {number(value)}" for name, value in event.metrics.items())
                 return [f"trial {event.trial}: {metrics}"]
@@ -108,6 +114,10 @@ class LineLog:
             return [
                 f"{name}, attempt {event.attempt} {event.outcome}, will be tried again: {self._cause(trial, event)}"
             ]
+        waits = self._pauses.pop(trial.number, None)
+        if waits is not None and trial.state is TrialState.PAUSED:
+            value = f"{study.metric.name} {number(trial.value(study.metric))}"
+            return [f"{name} pauses at {study.spec.scheduler.time_attr} {trial.t}: {value}; {waits}"]
         return [f"{name}, attempt {event.attempt} {event.outcome}: the trial is {trial.state.value}"]
 
     def _cause(self, trial: Trial, event: ev.AttemptEnded) -> str:
@@ -118,10 +128,13 @@ class LineLog:
         return f"{sentence(text)} Log: {self._paths.trial(trial.number).attempt_log(event.attempt)}"
 
 
-def _started(study: StudyMachine, event: ev.AttemptStarted) -> str:
+def _started(study: StudyMachine, event: ev.AttemptStarted, chosen: ev.WentOn | None) -> str:
     trial = study.trials[event.trial]
     where = ", ".join(part for part in (event.device, event.node) if part)
     place = f" on {where}" if where else ""
+    if chosen is not None:
+        to = f"{study.spec.scheduler.time_attr} {chosen.until}"
+        return f"trial {trial.number} goes on to {to}, attempt {event.attempt}{place}: {chosen.reason}"
     if event.attempt > 1:
         return f"trial {trial.number} started again, attempt {event.attempt}{place}"
     same = constants(study.spec)

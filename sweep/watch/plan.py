@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sweep.core.guidance import guided
 from sweep.core.plan import Ladder, Plan
 from sweep.core.space import describe
 from sweep.core.spec import Metric, StudySpec
@@ -70,7 +71,8 @@ def _ladders(spec: StudySpec, plan: Plan, glyphs: Glyphs) -> RenderableType:
     unit = spec.scheduler.time_attr
     if len(plan.ladders) == 1:
         rows: list[list[Cell]] = [[str(rung.t), _expected(plan, rung.expected_trials)] for rung in plan.rungs]
-        return table([(unit, "r"), ("trials expected", "r")], rows, glyphs)
+        counts = "trials at least" if guided(spec) else "trials expected"
+        return table([(unit, "r"), (counts, "r")], rows, glyphs)
     found = [{rung.t: rung.expected_trials for rung in each.rungs} for each in plan.ladders]
     rows = [
         [str(t), *(_expected(plan, each[t]) if t in each else "" for each in found)]
@@ -115,9 +117,10 @@ def _facts(spec: StudySpec, plan: Plan) -> list[tuple[str, Cell]]:
         rows.append(("repeats", f"{counted(plan.repeats // spec.search.repeats, 'finalist')}, {each}"))
     if plan.expected_t is not None and plan.longest_t is not None:
         saved = 1 - plan.expected_t / plan.longest_t
-        rows.append(
-            (f"{unit}s", f"about {plan.expected_t:.0f}, at most {plan.longest_t} ({saved:.0%} saved by stopping early)")
-        )
+        told = f"about {plan.expected_t:.0f}, at most {plan.longest_t} ({saved:.0%} saved by stopping early)"
+        if guided(spec):
+            told = f"at least {plan.expected_t:.0f}, at most {plan.longest_t}: the model of all curves decides"
+        rows.append((f"{unit}s", told))
     elif plan.longest_t is not None:
         rows.append((f"{unit}s", f"at most {plan.longest_t}"))
     if plan.longest_t is not None:

@@ -10,7 +10,11 @@ from plays import AsciiStream, Play, new_spec
 
 from sweep.core import events as ev
 from sweep.core.events import ANY_EVENT
-from sweep.core.spec import Budget, Retries
+from sweep.core.parameters import FloatRange
+from sweep.core.spec import Budget, Metric, Retries, Scheduler, Search
+from sweep.core.study import StudyMachine
+from sweep.executors.simulated import Course
+from sweep.simulating import simulate
 from sweep.watch.lines import JsonLines, LineLog
 
 
@@ -142,3 +146,28 @@ def test_a_share_that_was_found_is_told_with_its_reason():
     play.handle(ev.ShareChosen(time=play.now, gpu=0.25, slots=4, reason="trial 0 took 3.0 of 16.0 GiB"))
     line = "gpu: auto: a trial gets 0.25 GPU from now on, 4 trials at once: trial 0 took 3.0 of 16.0 GiB\n"
     assert line in out.getvalue()
+
+
+def test_a_trial_that_pauses_and_goes_on_says_why():
+    spec = new_spec(
+        parameters={"x": FloatRange(min=0.0, max=1.0)},
+        metric=Metric(name="loss", goal="minimize"),
+        scheduler=Scheduler(max_t=9),
+        search=Search(algorithm="gp"),
+        budget=Budget(trials=6),
+    )
+    played = simulate(spec, lambda config: Course({"loss": [config["x"] + 1 / t for t in range(1, 10)]}), slots=1)
+    out, study = io.StringIO(), StudyMachine(spec)
+    log = LineLog(out)
+    for event in played.log.events():
+        study.handle(event)
+        log.event(study, event)
+    lines = [line.split("  ", 1)[1] for line in out.getvalue().splitlines()]
+    (first, *_) = [line for line in lines if " pauses at epoch " in line]
+    assert first.startswith("trial 0 pauses at epoch 1: loss ")
+    assert first.endswith("; 1 of 1 at rung 1: it waits for its turn")
+    onward = [line for line in lines if " goes on to epoch " in line]
+    again = [event for event in played.log.events() if isinstance(event, ev.AttemptStarted) and event.attempt > 1]
+    assert len(onward) == len(again) > 0
+    assert all(", attempt " in line and ": " in line for line in onward)
+    assert not any("interrupted" in line or "started again" in line for line in lines)

@@ -43,6 +43,9 @@ FIT_POINTS = 90
 """That its scales are found from: so few that they are found anew for each decision, which then depends on the trials
 alone: a study that was resumed decides what it would have decided."""
 
+HOPE = 0.1
+"""Chance to become the best with which a waiting trial goes on when no new one will come."""
+
 _PAUSE = 0.05
 """How much better the rate has to be for a trial to wait at a rung on its way: going on anew has its price."""
 
@@ -130,7 +133,7 @@ class Search:
         waiting = _Waiting.reckoned(self, model, best, curves, random)
         if waiting is None:
             return None
-        return waiting.due(curves, self._ladder, self._factor) or waiting.hopeful(best, curves, self._ladder)
+        return waiting.due(curves, self._ladder, self._factor) or waiting.hopeful(curves, self._ladder)
 
     def _new_or_waiting(self, curves: Sequence[Curve], random: np.random.Generator) -> New | Continue:
         first = self._ladder.rungs[0] if self._pausing else self._ladder.max_t
@@ -182,7 +185,7 @@ class Search:
     def rates(
         self, model: CurveModel, best: float, points: Points, at: Array
     ) -> tuple[Array, NDArray[np.int64], Array]:
-        """For n trials that stand at fidelities `at`: the best rate, the rung to go to for it, the expected end."""
+        """For n trials that stand at fidelities `at`: the best rate, its rung, and the chance to become the best."""
         ends = model.believe(Points(points.rows, np.zeros(len(points)), points.trials))
         rate = np.full(len(points), -1.0)
         rung = np.full(len(points), self._ladder.max_t, dtype=np.int64)
@@ -199,7 +202,7 @@ class Search:
             found = np.where(t > at, gain / np.maximum(cost, 1e-9), -1.0)
             better = found > (1 + _PAUSE) * rate
             rate, rung = np.where(better, found, rate), np.where(better, t, rung)
-        return rate, rung, ends.mean
+        return rate, rung, ndtr((best - ends.mean) / np.maximum(ends.deviation, 1e-9))
 
     # New configs
 
@@ -281,7 +284,7 @@ class _Waiting:
     curves: list[Curve]
     rates: Array
     rungs: NDArray[np.int64]
-    ends: Array
+    chances: Array
 
     @classmethod
     def reckoned(
@@ -297,8 +300,8 @@ class _Waiting:
             others = random.choice(len(waiting) - good, MOST_PAUSED - good, replace=False) + good
             waiting = waiting[:good] + [waiting[place] for place in sorted(others)]
         points = search._points(waiting, [curve.t for curve in waiting])  # noqa: SLF001 - a part of it
-        rates, rungs, ends = search.rates(model, best, points, np.array([float(curve.t) for curve in waiting]))
-        return cls(waiting, rates, rungs, ends)
+        rates, rungs, chances = search.rates(model, best, points, np.array([float(curve.t) for curve in waiting]))
+        return cls(waiting, rates, rungs, chances)
 
     @property
     def rate(self) -> float:
@@ -325,11 +328,12 @@ class _Waiting:
                 return self._go_on(place, max(int(self.rungs[place]), above), told)
         return None
 
-    def hopeful(self, best: float, curves: Sequence[Curve], ladder: Ladder) -> Continue | None:
-        """Go on with the one that is expected to end best, if better than all or else nobody would be at the end."""
-        place = int(np.argmin(self.ends))
-        if self.ends[place] < best:
-            return self._go_on(place, ladder.max_t, "it is expected to become the best")
+    def hopeful(self, curves: Sequence[Curve], ladder: Ladder) -> Continue | None:
+        """Go on with the one that likeliest becomes the best, if that is likely or else nobody would be at the end."""
+        place = int(np.argmax(self.chances))
+        if self.chances[place] >= HOPE:
+            told = f"with a chance of {self.chances[place]:.0%} it becomes the best"
+            return self._go_on(place, int(self.rungs[place]), told)
         if not any(curve.t >= ladder.max_t or curve.status == "running" for curve in curves):
             return self._go_on(place, ladder.max_t, "it promises most, and no trial was trained to the end")
         return None
