@@ -57,7 +57,8 @@ class LineLog:
         best = self._tally.best
         self._tally.take(study, event)
         if isinstance(event, ev.Decided) and event.action == "pause":
-            self._pauses[event.trial] = event.reason
+            # What a worker trained meanwhile has a decision too; the first one says why.
+            self._pauses.setdefault(event.trial, event.reason)
         elif isinstance(event, ev.WentOn) and study.trials[event.trial].state is not TrialState.RUNNING:
             self._onward[event.trial] = event
         for line in self._told(study, event):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sweep.core import plan
 from sweep.core.study import StudyMachine
-from sweep.core.trial import TrialState
+from sweep.core.trial import Trial, TrialState
 from sweep.store.paths import StudyPaths
 from sweep.watch.fronts import front, nearest
 from sweep.watch.outlooks import outlook, outlook_text, repeats, repeats_rows
@@ -155,23 +155,38 @@ def budget(study: StudyMachine) -> dict[str, dict[str, float]]:
 def rungs(study: StudyMachine) -> list[dict[str, Any]]:
     """The rungs of the lowest bracket and max_t: how many trials came, went on, were stopped; the best value there.
 
-    One that paused there and went on later counts as gone on; `paused` are those that wait there now.
+    One that paused there and went on later counts as gone on, one whose turn never came as stopped; `paused` are those
+    that wait there now.
     """
     fidelities = [rung.t for rung in plan.make(study.spec, slots=1).rungs]
-    resting = Counter(trial.verdict.rung for trial in study.books.resting.values() if trial.verdict is not None)
     searched = [trial for trial in study.trials.values() if trial.repeat_of is None]
-    judged = Counter((each.rung, each.action) for each in study.decisions if each.rung is not None)
+    onward = {(each.trial, each.rung) for each in study.decisions if each.action == "advance"}
+    fates = Counter(
+        (t, _fate(study, trial, further, (trial.number, t) in onward))
+        for t, further in zip(fidelities, [*fidelities[1:], None], strict=True)
+        for trial in searched
+        if trial.t >= t
+    )
     return [
         {
             "t": t,
             "reached": reached,
-            "advanced": judged[t, "advance"],
-            "stopped": judged[t, "stop"],
-            "paused": resting[t],
+            **{fate: fates[t, fate] for fate in ("advanced", "stopped", "paused")},
             "best": best_value,
         }
         for t, reached, best_value in plan.survival(searched, fidelities, study.metric)
     ]
+
+
+def _fate(study: StudyMachine, trial: Trial, further: int | None, onward: bool) -> str:
+    """What became of a trial at a rung that it has reached; `further` is the next one."""
+    if further is not None and trial.t >= further:
+        return "advanced"
+    if trial.state is TrialState.STOPPED:
+        return "stopped"
+    if trial.number in study.books.resting:
+        return "paused"
+    return "advanced" if onward else "there"
 
 
 def failures(study: StudyMachine, paths: StudyPaths) -> list[dict[str, Any]]:

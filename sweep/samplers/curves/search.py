@@ -311,7 +311,7 @@ class _Waiting:
     def best(self) -> Continue:
         """Go on with the most promising one."""
         place = int(np.argmax(self.rates))
-        return self._go_on(place, int(self.rungs[place]), "promises most for its cost")
+        return self._go_on(place, int(self.rungs[place]), "it promises most for its cost")
 
     def due(self, curves: Sequence[Curve], ladder: Ladder, factor: int) -> Continue | None:
         """Go on with one because too few have gone beyond a rung, the highest such rung first."""
