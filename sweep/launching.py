@@ -163,7 +163,7 @@ def resume(paths: StudyPaths, *, options: Options | None = None) -> StoredStudy:
             _complete_journal(stored)
             _promote(paths, options)
             return study_folder.read(paths)
-        entrypoint = check(stored.spec, Path(stored.created.base_dir), source=str(paths.spec))
+        entrypoint = check(stored.spec, stored.base_dir, source=str(paths.spec))
         options.say(f"{stored.spec.name}: going on after {counted(len(stored.machine.trials), 'trial')}.")
         executor = _executor(stored.spec, paths, options)
         try:
@@ -230,7 +230,7 @@ def _run(paths: StudyPaths, executor: Executor, capacity: Capacity, entrypoint: 
         recorders=recorders,
         watchers=watchers,
         entrypoint=entrypoint,
-        working_dir=_working_dir(stored.spec, Path(stored.created.base_dir)),
+        working_dir=_working_dir(stored.spec, stored.base_dir),
         inbox=Inbox(paths.control),
         learners=learners,
     )

@@ -110,7 +110,7 @@ def _promote(
     registry: Path | None = None,
 ) -> str:
     metric = stored.machine.metric
-    registry = registry or registry_of(stored.spec.promote, Path(stored.created.base_dir))
+    registry = registry or registry_of(stored.spec.promote, stored.base_dir)
     value = candidate.report.metrics[metric.name]
     number = candidate.trial.number
     verdict = None
@@ -143,7 +143,7 @@ def _is_promoted(stored: StoredStudy, registry: Path, model: str, alias: str, ca
 def _source(stored: StoredStudy, candidate: Candidate) -> Source:
     spec, trial, report = stored.spec, candidate.trial, candidate.report
     metric = stored.machine.metric
-    base_dir = Path(stored.created.base_dir)
+    base_dir = stored.base_dir
     return Source(
         study=spec.name,
         trial=trial.number,

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sweep.cli import launching as verbs
-from sweep.cli.launching import Address, ExecutorName, RunJson
-from sweep.cli.options import STORAGE, AsJson, Storage, StudyName, echo_json
+from sweep.cli.launching import Address, Detach, ExecutorName, RunJson
+from sweep.cli.options import STORAGE, AsJson, Elsewhere, Storage, StudyName, echo_json
 from sweep.errors import InputError
 
 if TYPE_CHECKING:
@@ -27,17 +27,29 @@ def register(app: typer.Typer) -> None:
         app.command()(verb)
 
 
-def stop(study: StudyName, trial: TrialNumber = None, storage: Storage = STORAGE, as_json: AsJson = False) -> None:
+def stop(
+    study: StudyName,
+    trial: TrialNumber = None,
+    storage: Storage = STORAGE,
+    address: Elsewhere = None,
+    as_json: AsJson = False,
+) -> None:
     """Create no new trials; those at work go to their ends. One trial ends at its next report."""
     _say(_ask(storage, study, "stop", trial=trial), study, as_json)
 
 
-def cancel(study: StudyName, trial: TrialNumber = None, storage: Storage = STORAGE, as_json: AsJson = False) -> None:
+def cancel(
+    study: StudyName,
+    trial: TrialNumber = None,
+    storage: Storage = STORAGE,
+    address: Elsewhere = None,
+    as_json: AsJson = False,
+) -> None:
     """End the study now, and what is at work with it. One trial: its attempt alone."""
     _say(_ask(storage, study, "cancel", trial=trial), study, as_json)
 
 
-def pause(study: StudyName, storage: Storage = STORAGE, as_json: AsJson = False) -> None:
+def pause(study: StudyName, storage: Storage = STORAGE, address: Elsewhere = None, as_json: AsJson = False) -> None:
     """Start nothing until `sweep resume`; trials at work go to their ends."""
     _say(_ask(storage, study, "pause"), study, as_json)
 
@@ -49,6 +61,7 @@ def retry(
     storage: Storage = STORAGE,
     executor: ExecutorName = "ray",
     address: Address = None,
+    detach: Detach = False,
     as_json: RunJson = False,
 ) -> None:
     """Give failed trials a further attempt; a study that nobody works on goes on here."""
@@ -66,6 +79,7 @@ def extend(
     storage: Storage = STORAGE,
     executor: ExecutorName = "ray",
     address: Address = None,
+    detach: Detach = False,
     as_json: RunJson = False,
 ) -> None:
     """Enlarge the budget; a study that has ended goes on here."""

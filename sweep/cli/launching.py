@@ -28,8 +28,13 @@ ExecutorName = Annotated[
     str, typer.Option(help="ray: warm processes; tune: Ray Tune, a process a trial; inline: in this process.")
 ]
 Address = Annotated[
-    str | None, typer.Option(help="A Ray cluster that this machine is part of, e.g. auto; its own by default.")
+    str | None,
+    typer.Option(
+        help="auto or HOST:6379: a Ray cluster that this machine is part of. http://HOST:8265, or a cluster's file: "
+        "one elsewhere, on which the verb then runs. This machine's own by default."
+    ),
 ]
+Detach = Annotated[bool, typer.Option("--detach", help="On a cluster elsewhere: don't wait for the end.")]
 RunJson = Annotated[bool, typer.Option("--json", help="Print each event as a line of JSON.")]
 
 WORK_FAILED = 1
@@ -50,6 +55,7 @@ def launch(
     trials: Annotated[int | None, typer.Option(min=1, help="As --set budget.trials=N.")] = None,
     executor: ExecutorName = "ray",
     address: Address = None,
+    detach: Detach = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask before the start.")] = False,
     as_json: RunJson = False,
 ) -> None:
@@ -76,6 +82,7 @@ def resume(
     storage: Storage = STORAGE,
     executor: ExecutorName = "ray",
     address: Address = None,
+    detach: Detach = False,
     as_json: RunJson = False,
 ) -> None:
     """Go on with a study that was paused, interrupted, or whose driver died."""

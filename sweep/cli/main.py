@@ -14,8 +14,9 @@ from typing import Annotated
 import typer
 
 import sweep
-from sweep.cli import control, converting, diagnosing, launching, models, reading
+from sweep.cli import control, converting, diagnosing, launching, models, reading, remotely
 from sweep.errors import SweepError
+from sweep.remote.asking import asked
 
 DEBUG = "--debug"
 
@@ -61,6 +62,9 @@ def main() -> None:
         # Started with its output closed: there is nobody to tell.
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for as long as the process lives
     try:
+        request = asked(arguments)
+        if request is not None:
+            sys.exit(remotely.run(request))
         app(arguments)
     except KeyboardInterrupt:
         _say("interrupted.")

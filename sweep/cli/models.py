@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sweep.cli.options import REGISTRY, STORAGE, AsJson, Registry, Storage, StudyName, console, echo_json
+from sweep.cli.options import REGISTRY, STORAGE, AsJson, Elsewhere, Registry, Storage, StudyName, console, echo_json
 from sweep.errors import VerificationError
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def promote(
         Path | None, typer.Option("--registry", envvar="SWEEP_REGISTRY", help="The file's by default.")
     ] = None,
     storage: Storage = STORAGE,
+    address: Elsewhere = None,
 ) -> None:
     """Make a trial's best checkpoint a version of a model."""
     from sweep.promoting import promote_trial
@@ -47,6 +48,7 @@ def promote(
 def ls(
     model: Annotated[str | None, typer.Argument(help="Only the versions of this model.")] = None,
     registry: Registry = REGISTRY,
+    address: Elsewhere = None,
     as_json: AsJson = False,
 ) -> None:
     """List models, versions and where the aliases point."""
@@ -103,7 +105,7 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
 
 
 @models_app.command("show")
-def show(name: ModelAt, registry: Registry = REGISTRY, as_json: AsJson = False) -> None:
+def show(name: ModelAt, registry: Registry = REGISTRY, address: Elsewhere = None, as_json: AsJson = False) -> None:
     """Show a version: its card, or with --json its manifest."""
     from sweep.registry import resolve
 
@@ -127,6 +129,7 @@ def alias(
     name: ModelAt,
     alias: Annotated[str | None, typer.Argument(help="Alias to point to that version; none shows the history.")] = None,
     registry: Registry = REGISTRY,
+    address: Elsewhere = None,
     as_json: AsJson = False,
 ) -> None:
     """Point an alias to a version, or show who pointed where and when."""
@@ -153,6 +156,7 @@ def alias(
 def verify(
     model: Annotated[str | None, typer.Argument(help="MODEL or MODEL@v3; all by default.")] = None,
     registry: Registry = REGISTRY,
+    address: Elsewhere = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare every byte with what was written; exit code 1 when one differs."""

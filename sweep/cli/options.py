@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sweep.errors import InputError
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -24,6 +26,30 @@ Registry = Annotated[
     typer.Option("--registry", envvar="SWEEP_REGISTRY", help="Folder that holds the models."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+
+def _only_elsewhere(address: str | None) -> str | None:
+    """An option's check: whoever comes so far has named no cluster elsewhere.
+
+    Raises:
+        InputError: it is another address.
+    """
+    if address is not None:
+        raise InputError(
+            f"address: got {address!r}. Name the cluster that has the study: http://HOST:8265 of its dashboard, or the "
+            "file that ray up was given. Without it the study is looked for on this machine."
+        )
+    return None
+
+
+Elsewhere = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        callback=_only_elsewhere,
+        help="http://HOST:8265, or a cluster's file: the cluster that has it, and on which the verb then runs.",
+    ),
+]
 _NO_LIMIT = 100_000
 STORAGE = Path("studies")
 REGISTRY = Path("registry")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sweep.cli.options import STORAGE, AsJson, Storage, StudyName, console
+from sweep.cli.options import STORAGE, AsJson, Elsewhere, Storage, StudyName, console
 from sweep.errors import StudyError, SweepError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
         app.command()(verb)
 
 
-def ls(storage: Storage = STORAGE, as_json: AsJson = False) -> None:
+def ls(storage: Storage = STORAGE, address: Elsewhere = None, as_json: AsJson = False) -> None:
     """List the studies of a storage folder, those with the latest activity first; exit code 1 when one is damaged."""
     from sweep.store.paths import studies
     from sweep.watch.tables import damaged_row, studies_table, study_row
@@ -48,7 +48,7 @@ def ls(storage: Storage = STORAGE, as_json: AsJson = False) -> None:
         raise typer.Exit(1)
 
 
-def status(study: StudyName, storage: Storage = STORAGE, as_json: AsJson = False) -> None:
+def status(study: StudyName, storage: Storage = STORAGE, address: Elsewhere = None, as_json: AsJson = False) -> None:
     """Show one study: how far it is, its best, its rungs, its failures."""
     from sweep.watch import tables
 
@@ -66,6 +66,7 @@ def trials(
     columns: Annotated[str | None, typer.Option(help="Names, with commas between, e.g. trial,lr,metric.lr.")] = None,
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
     storage: Storage = STORAGE,
+    address: Elsewhere = None,
     as_json: AsJson = False,
 ) -> None:
     """List the trials of a study, or tell one trial's story."""
@@ -83,7 +84,7 @@ def trials(
     _show(trials_table(stored.machine, sort=sort, filters=filters or (), columns=names, live=live), as_json)
 
 
-def best(study: StudyName, storage: Storage = STORAGE, as_json: AsJson = False) -> None:
+def best(study: StudyName, storage: Storage = STORAGE, address: Elsewhere = None, as_json: AsJson = False) -> None:
     """Show the best trial: its config, its curve, its checkpoint."""
     from sweep.watch import stories
 
@@ -97,6 +98,7 @@ def logs(
     attempt: Annotated[int | None, typer.Option(help="Number of the attempt; the last by default.")] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the trial ends.")] = False,
     storage: Storage = STORAGE,
+    address: Elsewhere = None,
     as_json: AsJson = False,
 ) -> None:
     """Print what a trial's training function printed, with its traceback if it raised."""

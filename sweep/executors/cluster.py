@@ -132,7 +132,7 @@ def connect(options: Mapping[str, Any]) -> Any:
     if "://" in address:
         raise InputError(
             f"address: got {address!r}. Name a Ray cluster that this machine is part of: auto, or HOST:6379. "
-            "From elsewhere, send the command there: ray job submit -- sweep launch SPEC --address auto --yes."
+            "From elsewhere the command goes there: sweep launch SPEC --address http://HOST:8265."
         )
     try:
         _knock(address)

@@ -44,6 +44,11 @@ class StoredStudy:
     created: StudyCreated
     machine: StudyMachine
 
+    @property
+    def base_dir(self) -> Path:
+        """What relative paths in its file are from: where it was launched, or SWEEP_BASE_DIR where that has moved."""
+        return Path(os.environ.get("SWEEP_BASE_DIR") or self.created.base_dir)
+
 
 def create(
     storage: Path, spec: StudySpec, *, base_dir: Path, now: float, version: str, lessons: bytes | None = None

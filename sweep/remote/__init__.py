@@ -1,0 +1,1 @@
+"""Verbs of the command for a cluster that this machine only reaches at its dashboard's address."""

@@ -1,0 +1,152 @@
+"""Runs a verb as a Ray job on a cluster's head, and prints what it prints.
+
+A job goes on when its follower is gone. It is stopped by SIGINT with time to end, as Ctrl-C would do here: running
+trials end at their next report, and `sweep resume` goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ray.job_submission import JobStatus, JobSubmissionClient
+
+import sweep
+from sweep.errors import InputError, WorkError
+from sweep.remote.asking import Asked
+
+STOP_WAIT_S = 120
+"""How long a job may take to end after it was told to."""
+
+EXCLUDED = ("/.git", "/.venv", "/studies", "/registry", "__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache")
+"""Not sent with the working directory, beside what .gitignore and .rayignore name."""
+
+INTERRUPTED = 130
+_RETRY_S = 2.0
+_TRIES = 30
+_OVER = (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.STOPPED)
+
+
+def connect(address: str) -> JobSubmissionClient:
+    """The cluster's job server.
+
+    Raises:
+        InputError: nobody answers there, or it doesn't let us in.
+    """
+    try:
+        return JobSubmissionClient(address)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise InputError(
+            f"address: no Ray cluster takes a job at {address!r} ({str(error).strip().splitlines()[0]}). "
+            "Is its dashboard reachable (ray dashboard FILE), and is RAY_AUTH_MODE=token set with its token?"
+        ) from error
+
+
+def submit(client: JobSubmissionClient, asked: Asked, folder: Path) -> str:
+    """Send the verb there, with the files of this folder and this version of sweep.
+
+    Args:
+        client: of the cluster.
+        asked: the verb.
+        folder: what relative paths are from, here and there.
+
+    Returns:
+        The job's id.
+
+    Raises:
+        InputError: the search file isn't in the folder, or the folder can't be sent.
+    """
+    words = list(asked.arguments)
+    if asked.verb == "launch":
+        words = ["launch", *_within(words[1:], asked.subject, folder), "--yes"]
+    name = Path(asked.subject).stem if asked.verb == "launch" else asked.subject
+    try:
+        return str(
+            client.submit_job(
+                entrypoint=shlex.join(["python", "-m", "sweep.remote.there", *words]),
+                runtime_env=_environment(folder),
+                metadata={"job_name": f"sweep {asked.verb} {name}".strip(), "sweep": asked.verb, "study": name},
+            )
+        )
+    except (OSError, RuntimeError, ValueError) as error:
+        raise InputError(f"the cluster took no job: {error}") from error
+
+
+def follow(client: JobSubmissionClient, job: str, write: Callable[[str], object]) -> int:
+    """Print what the job prints until it ends; the exit code that its verb had.
+
+    Raises:
+        WorkError: it never began, or the cluster is out of reach.
+    """
+    asyncio.run(_follow(client, job, write))
+    details = client.get_job_info(job)
+    if details.status is JobStatus.SUCCEEDED:
+        return 0
+    if details.status is JobStatus.STOPPED:
+        return INTERRUPTED
+    if details.driver_exit_code is None:
+        raise WorkError(f"job {job} failed on the cluster: {details.message}")
+    return int(details.driver_exit_code)
+
+
+async def _follow(client: JobSubmissionClient, job: str, write: Callable[[str], object]) -> None:
+    """The log is streamed from its start after each break of the connection; what was printed is left out."""
+    printed = tries = 0
+    while True:
+        seen = 0
+        try:
+            async for text in client.tail_job_logs(job):
+                seen += len(text)
+                if seen > printed:
+                    write(text[-(seen - printed) :])
+                    printed, tries = seen, 0
+            if client.get_job_status(job) in _OVER:
+                return
+        except (OSError, RuntimeError) as error:
+            tries += 1
+            if tries > _TRIES:
+                raise WorkError(
+                    f"the cluster is out of reach: {str(error).strip().splitlines()[0]}. Job {job} goes on there."
+                ) from error
+        await asyncio.sleep(_RETRY_S if tries else 0.2)
+
+
+def _environment(folder: Path) -> dict[str, Any]:
+    return {
+        "working_dir": str(folder),
+        "excludes": list(EXCLUDED),
+        "py_modules": [str(Path(sweep.__file__).parent)],
+        "env_vars": {"RAY_JOB_STOP_SIGNAL": "SIGINT", "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_WAIT_S)},
+    }
+
+
+def _within(words: list[str], spec: str, folder: Path) -> list[str]:
+    """The words with the search file's path as it is below the folder."""
+    path = Path(spec).resolve()
+    if not path.is_file():
+        raise InputError(f"{spec}: there is no such file.")
+    if not path.is_relative_to(folder):
+        raise InputError(
+            f"{spec}: is outside of {folder}, and only this folder is sent to the cluster. Launch from above."
+        )
+    return [str(path.relative_to(folder)) if word == spec else word for word in words]
+
+
+def wait_for(address: str, seconds: float) -> JobSubmissionClient:
+    """The cluster's job server, once a tunnel to it is up.
+
+    Raises:
+        InputError: nobody answers in so many seconds.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return connect(address)
+        except InputError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
