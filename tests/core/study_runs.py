@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+
+from small_spec import small_spec
+
 from sweep.core import commands as core
+from sweep.core import control
 from sweep.core import events as ev
-from sweep.core.spec import Budget, FloatRange, Metric, Scheduler, Search, StudySpec
 from sweep.core.study import StudyMachine
 
-
-def spec(**changes):
-    fields = {
-        "name": "s",
-        "entrypoint": "m:train",
-        "metric": Metric(name="loss", goal="minimize"),
-        "parameters": {"x": FloatRange(min=0, max=1)},
-        # The rules of schedulers alone, without a model that guides them.
-        "search": Search(algorithm="random"),
-        "scheduler": Scheduler(max_t=9),
-        "budget": Budget(trials=5),
-    }
-    return StudySpec(**(fields | changes))
+_ids = (f"request-{number}" for number in itertools.count())
 
 
 class Run:
@@ -120,6 +112,56 @@ class Run:
 
     def ended(self):
         return [command for command in self.commands if isinstance(command, core.EndRun)]
+
+
+class Asked(Run):
+    """A run of which things are asked, as the driver does it; attempts that are to end now do."""
+
+    def ask(self, verb, **arguments):
+        request = ev.Request(id=next(_ids), time=self.tick(), verb=verb, **arguments)
+        accepted, answer = control.consider(self.machine, request)
+        event = ev.Controlled(time=self.tick(), request=request, accepted=accepted, answer=answer)
+        self.ends = [c for c in self.handle(event) if isinstance(c, core.EndAttempt)]
+        for each in self.ends:
+            self.end(each.trial, each.attempt, "stopped")
+        self.finish()
+        return accepted, answer
+
+    def handle(self, event):
+        commands = super().handle(event)
+        for command in commands:
+            if isinstance(command, core.CreateRepeat):
+                config = self.machine.trials[command.of].config
+                self.handle(ev.TrialCreated(time=self.tick(), trial=command.trial, config=config, repeat_of=command.of))
+        return commands
+
+    def finish(self):
+        """What the driver writes when there is nothing left to do."""
+        if self.commands and isinstance(self.commands[-1], core.EndRun) and self.machine.run:
+            end = self.commands[-1]
+            self.handle(ev.RunEnded(time=self.tick(), reason=end.reason, complete=end.complete))
+
+    def die(self):
+        """The driver is gone, and whoever asks next has noticed."""
+        self.starts.clear()
+        self.handle(ev.RunEnded(time=self.tick(), reason="its driver ended without a word", complete=False))
+
+    def complete(self, loss=0.5, **metrics):
+        """Start what is next and take it to max_t."""
+        trial, attempt = self.start()
+        self.report(trial, attempt, 9, loss=loss, **metrics)
+        self.end(trial, attempt, "returned")
+        self.finish()
+        return trial
+
+    def states(self):
+        return [trial.state.value for trial in self.machine.trials.values()]
+
+
+def begun(slots=2, **changes):
+    run = Asked(small_spec(**changes), slots)
+    run.begin()
+    return run
 
 
 def told(run):

@@ -1,8 +1,8 @@
 """GPU-hours: what is counted, what ends a study, and what is said where there is no GPU."""
 
 import pytest
-from study_runs import spec
-from test_control import Asked
+from small_spec import small_spec
+from study_runs import Asked
 
 from sweep.core import events as ev
 from sweep.core import limits
@@ -10,7 +10,7 @@ from sweep.core.spec import DEFAULT_TRIALS, Budget, Resources
 
 
 def begun(budget, gpu=0.5, slots=2):
-    run = Asked(spec(budget=budget, resources=Resources(gpu=gpu)), slots, gpu=gpu)
+    run = Asked(small_spec(budget=budget, resources=Resources(gpu=gpu)), slots, gpu=gpu)
     run.begin()
     return run
 
@@ -60,7 +60,7 @@ def test_idle_slots_cost_no_gpu_hours():
 
 
 def test_without_a_gpu_the_default_of_trials_ends_a_study_that_names_gpu_hours_alone():
-    study = spec(budget=Budget(gpu_hours=3))
+    study = small_spec(budget=Budget(gpu_hours=3))
     assert study.budget.trials is None
     (line,) = limits.notes(study, 0.0)
     assert line == "budget.gpu_hours can't be reached here: trials hold no GPU, so the study ends after 50 trials"
@@ -70,14 +70,14 @@ def test_without_a_gpu_the_default_of_trials_ends_a_study_that_names_gpu_hours_a
 
 
 def test_without_a_gpu_other_limits_are_left_as_they_are():
-    (line,) = limits.notes(spec(budget=Budget(gpu_hours=3, trials=7)), 0.0)
+    (line,) = limits.notes(small_spec(budget=Budget(gpu_hours=3, trials=7)), 0.0)
     assert line == "budget.gpu_hours can't be reached here: trials hold no GPU"
-    assert limits.trial_limit(spec(budget=Budget(gpu_hours=3, time=60.0)), 0.0) is None
+    assert limits.trial_limit(small_spec(budget=Budget(gpu_hours=3, time=60.0)), 0.0) is None
 
 
 def test_with_a_gpu_nothing_needs_to_be_said():
-    assert limits.notes(spec(budget=Budget(gpu_hours=3)), 0.5) == ()
-    assert limits.notes(spec(), 0.0) == ()
+    assert limits.notes(small_spec(budget=Budget(gpu_hours=3)), 0.5) == ()
+    assert limits.notes(small_spec(), 0.0) == ()
 
 
 def test_clock_that_was_put_back_takes_no_time_twice():

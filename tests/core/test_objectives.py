@@ -5,7 +5,8 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from study_runs import Run, spec
+from small_spec import small_spec
+from study_runs import Run
 
 from sweep.core.objectives import Objectives, front, ranked
 from sweep.core.spec import Budget, Metric, Scheduler
@@ -75,7 +76,7 @@ def test_targets_are_reached_when_one_report_reaches_them_all_within_the_bounds(
 
 
 def test_at_a_rung_a_trial_that_breaks_a_bound_loses_to_one_that_does_not():
-    run = Run(spec(metric=[LOSS, LATENCY]), slots=3)
+    run = Run(small_spec(metric=[LOSS, LATENCY]), slots=3)
     run.begin()
     for _ in range(3):
         run.start()
@@ -88,7 +89,7 @@ def test_at_a_rung_a_trial_that_breaks_a_bound_loses_to_one_that_does_not():
 
 def test_study_of_two_objectives_ends_with_its_front():
     run = Run(
-        spec(metric=[LOSS, ACCURACY], scheduler=Scheduler(type="none", max_t=1), budget=Budget(trials=3)), slots=3
+        small_spec(metric=[LOSS, ACCURACY], scheduler=Scheduler(type="none", max_t=1), budget=Budget(trials=3)), slots=3
     )
     run.begin()
     for number, (loss, accuracy) in enumerate([(0.1, 0.5), (0.2, 0.9), (0.3, 0.8)]):
@@ -100,7 +101,7 @@ def test_study_of_two_objectives_ends_with_its_front():
 
 
 def test_trial_that_never_reported_one_of_its_objectives_has_failed():
-    run = Run(spec(metric=[LOSS, ACCURACY]))
+    run = Run(small_spec(metric=[LOSS, ACCURACY]))
     run.begin()
     run.start()
     assert run.report(0, 1, 1, loss=0.1).reason == "accuracy is missing at rung 1: it can't advance"
@@ -114,7 +115,7 @@ def test_trial_that_never_reported_one_of_its_objectives_has_failed():
     "rules", [{}, {"promote": True}, {"type": "hyperband", "brackets": 1}, {"type": "median"}, {"type": "pbt"}], ids=str
 )
 def test_a_report_without_a_number_never_advances(rules, value):
-    run = Run(spec(scheduler=Scheduler(max_t=9, **rules), budget=Budget(trials=2)), slots=2)
+    run = Run(small_spec(scheduler=Scheduler(max_t=9, **rules), budget=Budget(trials=2)), slots=2)
     run.begin()
     run.start()
     run.start()

@@ -1,6 +1,7 @@
 """ASHA that pauses: who goes on, when, and from where."""
 
-from study_runs import Run, spec, told
+from small_spec import small_spec
+from study_runs import Run, told
 
 from sweep.core import commands as core
 from sweep.core import events as ev
@@ -14,7 +15,7 @@ from sweep.core.trial import Trial, TrialState
 
 
 def paused(trials=9, slots=1, **changes):
-    run = Run(spec(scheduler=Scheduler(max_t=9, promote=True), budget=Budget(trials=trials), **changes), slots)
+    run = Run(small_spec(scheduler=Scheduler(max_t=9, promote=True), budget=Budget(trials=trials), **changes), slots)
     run.begin()
     return run
 
@@ -105,7 +106,7 @@ def test_step_that_a_paused_trial_has_done_meanwhile_counts():
 
 def test_step_that_would_come_to_the_next_rung_does_not_count():
     """It would pass it unjudged."""
-    run = Run(spec(scheduler=Scheduler(max_t=9, promote=True, reduction_factor=2), budget=Budget(trials=9)), 1)
+    run = Run(small_spec(scheduler=Scheduler(max_t=9, promote=True, reduction_factor=2), budget=Budget(trials=9)), 1)
     run.begin()
     trial, attempt = run.start()
     run.report(trial, attempt, 1, loss=0.5)
@@ -154,7 +155,7 @@ def test_hyperband_gives_each_bracket_its_share_of_any_number_of_trials():
 
 
 def test_last_bracket_of_hyperband_stops_nobody():
-    run = Run(spec(scheduler=Scheduler(type="hyperband", max_t=9), budget=Budget(trials=30)), 30)
+    run = Run(small_spec(scheduler=Scheduler(type="hyperband", max_t=9), budget=Budget(trials=30)), 30)
     run.begin()
     last = [n for n, trial in run.machine.trials.items() if trial.bracket == 2]
     assert last

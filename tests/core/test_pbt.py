@@ -1,6 +1,7 @@
 """Population based training: who takes up whose work, and with which config."""
 
-from study_runs import Run, spec, told
+from small_spec import small_spec
+from study_runs import Run, told
 
 from sweep.core import commands as core
 from sweep.core import events as ev
@@ -12,7 +13,9 @@ from sweep.core.trial import TrialState
 def population(trials=4, slots=4, seed=0, **rules):
     rules = {"type": "pbt", "max_t": 9, "grace_period": 2, "reduction_factor": 2, **rules}
     run = Run(
-        spec(scheduler=Scheduler(**rules), budget=Budget(trials=trials), search=Search(algorithm="random", seed=seed)),
+        small_spec(
+            scheduler=Scheduler(**rules), budget=Budget(trials=trials), search=Search(algorithm="random", seed=seed)
+        ),
         slots,
     )
     run.begin()
@@ -128,7 +131,10 @@ def test_checkpoint_that_is_gone_leaves_the_trial_as_it_was():
             )  # fmt: skip
 
     run = Gone(
-        spec(scheduler=Scheduler(type="pbt", max_t=9, grace_period=2, reduction_factor=2), budget=Budget(trials=2)), 2
+        small_spec(
+            scheduler=Scheduler(type="pbt", max_t=9, grace_period=2, reduction_factor=2), budget=Budget(trials=2)
+        ),
+        2,
     )
     run.begin()
     run.start()
@@ -168,7 +174,7 @@ def test_result_of_a_variant_is_not_told_as_that_of_the_proposed_config():
 
 def test_only_what_may_change_does():
     run = Run(
-        spec(
+        small_spec(
             parameters={"x": FloatRange(min=0, max=1), "width": IntRange(min=1, max=100)},
             scheduler=Scheduler(type="pbt", max_t=9, grace_period=1, reduction_factor=2),
             budget=Budget(trials=2),

@@ -3,26 +3,20 @@
 import math
 import random
 
+from small_spec import small_spec
+
 from sweep.core import plan
 from sweep.core.objectives import Objectives
 from sweep.core.schedulers.asha import Asha
-from sweep.core.spec import Budget, FloatRange, Metric, Resources, Scheduler, Search, StudySpec
+from sweep.core.spec import Budget, Metric, Resources, Scheduler, Search
 from sweep.core.trial import Report, Trial
 
 LOSS = Objectives([Metric(name="loss", goal="minimize")])
 
 
 def spec(**changes):
-    fields = {
-        "name": "s",
-        "entrypoint": "m:train",
-        "metric": Metric(name="loss", goal="minimize"),
-        "parameters": {"x": FloatRange(min=0, max=1)},
-        "scheduler": Scheduler(max_t=9),
-        "budget": Budget(trials=27),
-        "resources": Resources(gpu=0.25),
-    }
-    return StudySpec(**(fields | changes))
+    fields = {"search": Search(), "budget": Budget(trials=27), "resources": Resources(gpu=0.25)}
+    return small_spec(**(fields | changes))
 
 
 def test_upper_bound_is_everyone_to_the_end():

@@ -5,8 +5,8 @@ import random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from study_runs import spec
-from test_control import Asked
+from small_spec import small_spec
+from study_runs import Asked
 
 from sweep.core.spec import Budget, Metric
 
@@ -18,7 +18,7 @@ def complete(run, *losses):
 
 
 def begun(budget, goal="minimize", slots=1):
-    run = Asked(spec(metric=Metric(name="loss", goal=goal), budget=budget), slots)
+    run = Asked(small_spec(metric=Metric(name="loss", goal=goal), budget=budget), slots)
     run.begin()
     return run
 
@@ -136,7 +136,7 @@ SIZE = Metric(name="size", goal="minimize")
 
 
 def begun_with(metric, budget):
-    run = Asked(spec(metric=metric, budget=budget), 1)
+    run = Asked(small_spec(metric=metric, budget=budget), 1)
     run.begin()
     return run
 

@@ -1,8 +1,8 @@
 """Finalists and their repeats: who is one, when they run, and how they rank trials."""
 
 import pytest
-from study_runs import spec, told
-from test_control import Asked
+from small_spec import small_spec
+from study_runs import Asked, told
 
 from sweep.core import commands as core
 from sweep.core import events as ev
@@ -15,7 +15,7 @@ def begun(trials=3, repeats=2, finalists=2, slots=1, **changes):
         "budget": Budget(trials=trials),
         "search": Search(algorithm="random", repeats=repeats, finalists=finalists),
     }
-    run = Asked(spec(**(fields | changes)), slots)
+    run = Asked(small_spec(**(fields | changes)), slots)
     run.begin()
     return run
 

@@ -5,7 +5,8 @@ import math
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from study_runs import Run, spec
+from small_spec import small_spec
+from study_runs import Run
 
 from sweep.core import commands as core
 from sweep.core import events as ev
@@ -29,7 +30,7 @@ PAUSING = ["asha that pauses", "asha by advice", "hyperband that pauses", "pbt"]
 
 
 def study(name, *, trials=8, seed=0, **changes):
-    return spec(
+    return small_spec(
         scheduler=Scheduler(**{"max_t": 9, "type": "asha", **RULES[name]}),
         budget=Budget(trials=trials),
         search=Search(seed=seed, algorithm="gp" if name == "asha by advice" else "random"),

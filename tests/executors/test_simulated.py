@@ -4,8 +4,9 @@ import math
 import time
 
 import pytest
+from small_spec import small_spec
 
-from sweep.core.spec import Budget, CheckpointPolicy, FloatRange, Metric, Retries, Scheduler, Search, StudySpec
+from sweep.core.spec import Budget, CheckpointPolicy, Retries, Scheduler, Search
 from sweep.core.study import replay
 from sweep.core.trial import TrialState
 from sweep.executors.simulated import Course, NodeLoss
@@ -13,16 +14,7 @@ from sweep.simulating import simulate
 
 
 def spec(**changes):
-    fields = {
-        "name": "s",
-        "entrypoint": "m:train",
-        "metric": Metric(name="loss", goal="minimize"),
-        "parameters": {"x": FloatRange(min=0, max=1)},
-        "search": Search(algorithm="random"),
-        "scheduler": Scheduler(max_t=9),
-        "budget": Budget(trials=20),
-    }
-    return StudySpec(**(fields | changes))
+    return small_spec(**{"budget": Budget(trials=20), **changes})
 
 
 def course(config):

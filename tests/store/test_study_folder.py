@@ -5,43 +5,32 @@ import subprocess
 import sys
 
 import pytest
+from small_spec import small_spec
 
-from sweep.core.spec import Budget, FloatRange, Metric, StudySpec
 from sweep.errors import StudyError
 from sweep.store import study_folder
 
 
-def spec(**changes):
-    fields = {
-        "name": "s",
-        "entrypoint": "m:train",
-        "metric": Metric(name="loss", goal="minimize"),
-        "parameters": {"x": FloatRange(min=0, max=1)},
-        "budget": Budget(trials=5),
-    }
-    return StudySpec(**(fields | changes))
-
-
 @pytest.fixture
 def paths(tmp_path):
-    return study_folder.create(tmp_path, spec(), base_dir=tmp_path, now=1.0, version="0")
+    return study_folder.create(tmp_path, small_spec(), base_dir=tmp_path, now=1.0, version="0")
 
 
 def test_new_study_is_read_back(paths):
     stored = study_folder.read(paths)
-    assert stored.spec == spec()
+    assert stored.spec == small_spec()
     assert stored.machine.trials == {}
 
 
 def test_what_a_killed_creation_left_goes_with_the_next(tmp_path):
     (tmp_path / ".s.123.tmp").mkdir()
-    study_folder.create(tmp_path, spec(), base_dir=tmp_path, now=1.0, version="0")
+    study_folder.create(tmp_path, small_spec(), base_dir=tmp_path, now=1.0, version="0")
     assert [path.name for path in tmp_path.iterdir()] == ["s"]
 
 
 def test_study_is_made_once(tmp_path, paths):
     with pytest.raises(StudyError, match="there already"):
-        study_folder.create(tmp_path, spec(), base_dir=tmp_path, now=1.0, version="0")
+        study_folder.create(tmp_path, small_spec(), base_dir=tmp_path, now=1.0, version="0")
     assert [path.name for path in tmp_path.iterdir()] == ["s"]
 
 
