@@ -5,6 +5,7 @@
     SweepError                     the message is for a person; no traceback is shown
     ├── InputError                 what the user gave is wrong: exit code 2
     │   ├── SpecError              a search file, with every problem found in it
+    │   ├── ClusterFileError       a cluster file, with every problem found in it
     │   ├── EntrypointError        the training function can't be imported
     │   ├── ResourceError          a share that no node can grant
     │   ├── StudyError             a study that is missing, busy, or was made from another file
@@ -40,6 +41,18 @@ class InputError(SweepError):
 
 class SpecError(InputError):
     """A search file is wrong.
+
+    Attributes:
+        problems: one entry a problem, each "file:line:column: key: what came. What was expected.".
+    """
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(problems))
+
+
+class ClusterFileError(InputError):
+    """A cluster file is wrong.
 
     Attributes:
         problems: one entry a problem, each "file:line:column: key: what came. What was expected.".

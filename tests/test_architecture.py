@@ -13,10 +13,13 @@ PACKAGE = ROOT / "sweep"
 
 # From the top down; a module may import its own layer's folder and what stands lower, never another adapter.
 TOP = {"cli", "__main__", "__init__", "api", "launching", "driver", "promoting", "simulating", "doctor"}
-ADAPTERS = {"samplers", "executors", "training", "registry", "watch"}
+ADAPTERS = {"samplers", "executors", "training", "registry", "cluster", "watch"}
 HEAVY = {
     "optuna": {"samplers"},
-    "ray": {"executors", "doctor"},
+    "ray": {"executors", "doctor", "cluster"},
+    "yaml": {"cluster"},
+    "botocore": {"cluster"},
+    "googleapiclient": {"cluster"},
     "torch": {"training", "registry", "doctor"},
     "torchvision": {"training"},
     "sklearn": {"training"},
@@ -85,7 +88,14 @@ def test_core_is_pure():
 
 
 @pytest.mark.parametrize(
-    "command", [["--help"], ["validate", str(ROOT / "search_spaces" / "quick.yaml")], ["ls"], ["models", "--help"]]
+    "command",
+    [
+        ["--help"],
+        ["validate", str(ROOT / "search_spaces" / "quick.yaml")],
+        ["ls"],
+        ["models", "--help"],
+        ["cluster", "--help"],
+    ],
 )
 def test_start_imports_neither_torch_nor_ray(command, tmp_path):
     code = (

@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 import sweep
-from sweep.cli import control, converting, diagnosing, launching, models, reading, remotely
+from sweep.cli import cluster, control, converting, diagnosing, launching, models, reading, remotely
 from sweep.errors import SweepError
 from sweep.remote.asking import asked
 
@@ -33,6 +33,7 @@ reading.register(app)
 models.register(app)
 converting.register(app)
 diagnosing.register(app)
+cluster.register(app)
 
 
 def _version(wanted: bool) -> None:

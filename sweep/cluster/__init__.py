@@ -1,0 +1,1 @@
+"""Cluster files, checked without a cloud: Ray's (`ray up`) and KubeRay's."""
