@@ -68,7 +68,11 @@ finish() {
 }
 # TERM, for bash lets what it starts in the background ignore INT; sweep takes both alike.
 # shellcheck disable=SC2317  # called by the traps
-interrupt() { if [[ -n $study ]]; then kill -TERM "$study" 2>/dev/null || true; else exit 130; fi; }
+interrupt() {
+  [[ -n $study ]] || exit 130
+  told=yes
+  kill -TERM "$study" 2>/dev/null || true
+}
 # shellcheck disable=SC2317  # called by the trap
 nearly_over() {
   cut_off=yes
@@ -122,10 +126,11 @@ PYTHON
 sweep launch "$@" --address "$address:$port" --yes &
 study=$!
 status=0
-# A signal ends `wait`, not the study: wait again until it has ended.
+# A signal ends `wait`, not the study: wait again until that is what ended it.
 while true; do
+  told=
   wait "$study" && status=0 || status=$?
-  kill -0 "$study" 2>/dev/null || break
+  [[ -n $told ]] || break
 done
 
 if [[ -n $cut_off && $status -eq 130 ]]; then

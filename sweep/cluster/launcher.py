@@ -19,15 +19,15 @@ PER_MACHINE: Path = ("metadata", "resources_per_machine")
 def check(document: Document, *, own: images.Versions | None = None) -> tuple[Remarks, Fleet | None]:
     """Everything found in one file, and its fleet when it can be said.
 
-    Later checks rest on earlier ones: a file that breaks Ray's schema isn't looked at further, for nobody knows what
-    it means.
+    Later checks rest on earlier ones: a file whose values Ray's schema refuses isn't looked at further, for nobody
+    knows what it means.
     """
-    config, found = document.data, Remarks(document)
-    ray_schema.schema_problems(config, found)
-    if found.problems:
+    found = Remarks(document)
+    config = ray_schema.schema_problems(document.data, found)
+    if config is None:
         # What needs no meaning is told at once all the same.
-        security.world_problems(config, found)
-        security.secret_problems(config, found)
+        security.world_problems(document.data, found)
+        security.secret_problems(document.data, found)
         return found, None
     providers.provider_problems(config, found)
     clouds.node_config_problems(config, found)

@@ -54,12 +54,15 @@ def schema() -> Config:
     return found
 
 
-def schema_problems(config: Config, found: Remarks) -> None:
+def schema_problems(config: Config, found: Remarks) -> Config | None:
     """Each place where the file breaks Ray's schema.
 
     Args:
         config: the file as it is.
         found: takes the problems.
+
+    Returns:
+        The file without the keys that Ray doesn't know; None when nobody knows what the rest means.
     """
     from jsonschema import Draft7Validator
 
@@ -68,13 +71,16 @@ def schema_problems(config: Config, found: Remarks) -> None:
     least = content.pop("min_workers", 0)
     if isinstance(least, bool) or not isinstance(least, int):
         found.wrong(("min_workers",), f"expected a whole number, got {described(least)}.")
+    known, sound = copy.deepcopy(config), True
     for error in Draft7Validator(schema()).iter_errors(content):
         path = tuple(error.absolute_path)
+        sound &= error.validator == "additionalProperties"
         match error.validator:
             case "additionalProperties":
                 for key in _extra(error):
                     top = _MOVED.get(key) if not path else None
                     found.wrong((*path, key), top or unknown(key, error.schema["properties"]), at_key=True)
+                    del _at(known, path)[key]
             case "required":
                 for key in error.validator_value:
                     if key not in error.instance:
@@ -88,6 +94,14 @@ def schema_problems(config: Config, found: Remarks) -> None:
                 found.wrong(path, f"got {error.instance}. It has to be at least {error.validator_value}.")
             case _:
                 found.wrong(path, f"{error.message}.")
+    return known if sound and isinstance(least, int) else None
+
+
+def _at(config: Config, path: Path) -> Any:
+    value: Any = config
+    for step in path:
+        value = value[step]
+    return value
 
 
 def prepared(config: Config, found: Remarks) -> Config | None:

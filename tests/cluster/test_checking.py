@@ -137,13 +137,21 @@ def test_each_mistake_is_found(told, name, place, value, words):
 def test_all_mistakes_are_told_at_once_in_the_files_order(told):
     """Of provider, machine, image and start commands; each with its line."""
     changes = {
+        "max_worker": 3,
         "provider.regoin": "x",
         f"{NODE}.InstanceType": "g6.huge",
         "docker.image": "a b",
         f"{HEAD}.-1": "ray start --head --autoscaling-config=~/x --dashboard-host=0.0.0.0",
     }
     found = told("gpu.yaml", changes).splitlines()
-    for words in ("regoin", "g6.huge", "no image reference", "opens it to every", "must come after"):
+    for words in (
+        "max_worker: unknown",
+        "regoin",
+        "g6.huge",
+        "no image reference",
+        "opens it to every",
+        "must come after",
+    ):
         assert [line for line in found if words in line], words
     lines = [int(re.match(r"gpu.yaml:(\d+):\d+: ", line)[1]) for line in found]
     assert lines == sorted(lines)
