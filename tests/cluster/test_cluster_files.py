@@ -86,10 +86,10 @@ def test_the_cost_in_the_comment_is_that_of_the_prices(name):
 
 @pytest.mark.parametrize("name", LAUNCHER)
 def test_the_command_at_the_head_is_one_that_works(name):
-    """A launch goes through `ray job submit` to folders that all nodes share, and no bucket is advised."""
+    """A launch names this file and folders that all nodes share, and no bucket is advised."""
     assert (
-        "ray job submit --address http://localhost:8265 --working-dir . -- sweep launch search_spaces/vit.yaml "
-        "--address auto --yes --set storage=/shared/studies --set promote.registry=/shared/registry"
+        f"sweep launch search_spaces/vit.yaml --address cluster/{name} --detach "
+        "--set storage=/shared/studies --set promote.registry=/shared/registry"
     ) in comments(name)
     assert "storage: s3" not in comments(name)
 
