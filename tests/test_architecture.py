@@ -13,10 +13,10 @@ PACKAGE = ROOT / "sweep"
 
 # From the top down; a module may import its own layer's folder and what stands lower, never another adapter.
 TOP = {"cli", "__main__", "__init__", "api", "launching", "driver", "promoting", "simulating", "doctor"}
-ADAPTERS = {"samplers", "executors", "training", "registry", "cluster", "watch"}
+ADAPTERS = {"samplers", "executors", "training", "registry", "cluster", "remote", "watch"}
 HEAVY = {
     "optuna": {"samplers"},
-    "ray": {"executors", "doctor", "cluster"},
+    "ray": {"executors", "doctor", "cluster", "remote"},
     "yaml": {"cluster"},
     "botocore": {"cluster"},
     "googleapiclient": {"cluster"},

@@ -233,6 +233,9 @@ def apply(study: StudyMachine, request: Request) -> list[Command]:
 def _dismiss(study: StudyMachine, trial: Trial, request: Request) -> list[Command]:
     """End one trial: at its next report, now, or, where it isn't at work, without a word to anybody but the sampler."""
     reason = "stopped by a person" if request.verb == "stop" else "cancelled by a person"
+    if trial.state.final:
+        # Its driver had died: what it had been told then ended it when the request was taken up.
+        return []
     trial.dismissal = Decision("stop", reason)
     if trial.state is TrialState.RUNNING:
         trial.verdict = trial.dismissal

@@ -7,9 +7,10 @@ trials end at their next report, and `sweep resume` goes on.
 from __future__ import annotations
 
 import asyncio
+import logging
 import shlex
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,11 @@ EXCLUDED = ("/.git", "/.venv", "/studies", "/registry", "__pycache__", ".mypy_ca
 """Not sent with the working directory, beside what .gitignore and .rayignore name."""
 
 INTERRUPTED = 130
-_RETRY_S = 2.0
+_RETRY_S, _PAUSE_S = 2.0, 0.2
 _TRIES = 30
+_HEADLINE = "Running entrypoint for job "
+"""The last line that Ray writes into a job's log before the job's own."""
+
 _OVER = (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.STOPPED)
 
 
@@ -37,6 +41,8 @@ def connect(address: str) -> JobSubmissionClient:
     Raises:
         InputError: nobody answers there, or it doesn't let us in.
     """
+    # Ray tells of each upload and each closed connection.
+    logging.getLogger("ray").setLevel(logging.WARNING)
     try:
         return JobSubmissionClient(address)
     except (OSError, RuntimeError, ValueError) as error:
@@ -67,7 +73,7 @@ def submit(client: JobSubmissionClient, asked: Asked, folder: Path) -> str:
     try:
         return str(
             client.submit_job(
-                entrypoint=shlex.join(["python", "-m", "sweep.remote.there", *words]),
+                entrypoint=shlex.join(["python", "-m", "sweep.cli.there", *words]),
                 runtime_env=_environment(folder),
                 metadata={"job_name": f"sweep {asked.verb} {name}".strip(), "sweep": asked.verb, "study": name},
             )
@@ -82,7 +88,9 @@ def follow(client: JobSubmissionClient, job: str, write: Callable[[str], object]
     Raises:
         WorkError: it never began, or the cluster is out of reach.
     """
-    asyncio.run(_follow(client, job, write))
+    lines = _Lines()
+    for text in _texts(client, job):
+        write(lines.own(text))
     details = client.get_job_info(job)
     if details.status is JobStatus.SUCCEEDED:
         return 0
@@ -93,26 +101,54 @@ def follow(client: JobSubmissionClient, job: str, write: Callable[[str], object]
     return int(details.driver_exit_code)
 
 
-async def _follow(client: JobSubmissionClient, job: str, write: Callable[[str], object]) -> None:
-    """The log is streamed from its start after each break of the connection; what was printed is left out."""
-    printed = tries = 0
-    while True:
-        seen = 0
-        try:
-            async for text in client.tail_job_logs(job):
-                seen += len(text)
-                if seen > printed:
-                    write(text[-(seen - printed) :])
-                    printed, tries = seen, 0
-            if client.get_job_status(job) in _OVER:
-                return
-        except (OSError, RuntimeError) as error:
-            tries += 1
-            if tries > _TRIES:
-                raise WorkError(
-                    f"the cluster is out of reach: {str(error).strip().splitlines()[0]}. Job {job} goes on there."
-                ) from error
-        await asyncio.sleep(_RETRY_S if tries else 0.2)
+class _Lines:
+    """Leaves out what Ray writes at the head of a job's log."""
+
+    def __init__(self) -> None:
+        self._head: str | None = ""
+
+    def own(self, text: str) -> str:
+        """What of the next part the job has written itself."""
+        if self._head is None:
+            return text
+        self._head += text
+        _, headline, rest = self._head.partition(_HEADLINE)
+        _, newline, own = rest.partition("\n")
+        if not (headline and newline):
+            return ""
+        self._head = None
+        return own
+
+
+def _texts(client: JobSubmissionClient, job: str) -> Iterator[str]:
+    """A job's log in parts, until it has ended.
+
+    The log is streamed from its start after each break of the connection; what was handed out is left out then.
+    """
+    handed = tries = 0
+    with asyncio.Runner() as runner:
+        while True:
+            seen = 0
+            stream = client.tail_job_logs(job)
+            try:
+                while (text := runner.run(_next(stream))) is not None:
+                    seen += len(text)
+                    if seen > handed:
+                        yield text[-(seen - handed) :]
+                        handed, tries = seen, 0
+                if client.get_job_status(job) in _OVER:
+                    return
+            except (ConnectionError, TimeoutError, RuntimeError) as error:
+                tries += 1
+                if tries > _TRIES:
+                    raise WorkError(
+                        f"the cluster is out of reach: {str(error).strip().splitlines()[0]}. Job {job} goes on there."
+                    ) from error
+            time.sleep(_RETRY_S if tries else _PAUSE_S)
+
+
+async def _next(stream: AsyncIterator[str]) -> str | None:
+    return await anext(stream, None)
 
 
 def _environment(folder: Path) -> dict[str, Any]:

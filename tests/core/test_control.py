@@ -32,6 +32,15 @@ def test_stopped_study_retries_a_trial_that_is_lost():
     assert [(start.trial, start.attempt) for start in run.starts] == [(0, 2)]
 
 
+def test_trial_that_is_stopped_once_more_after_its_driver_died_is_stopped_once():
+    run = begun(slots=1)
+    run.start()
+    run.ask("stop", trial=0)
+    run.die()
+    assert run.ask("stop", trial=0)[0]
+    assert run.states() == ["stopped"]
+
+
 def test_cancel_ends_every_attempt_now_and_the_study_with_them():
     run = begun()
     run.start(), run.start()

@@ -1,4 +1,4 @@
-"""`python -m sweep.remote.there VERB ...`: the verb on a cluster's head, with folders that outlive the job."""
+"""`python -m sweep.cli.there VERB ...`: the verb on a cluster's head, with folders that outlive the job."""
 
 from __future__ import annotations
 
