@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from contextlib import AbstractContextManager, nullcontext
@@ -25,6 +26,8 @@ def run(asked: Asked) -> int:
     from sweep.remote import jobs
     from sweep.remote.tunnel import tunnel
 
+    # Ray's client tells of each upload and each closed connection, by loggers that set their own level.
+    logging.disable(logging.INFO)
     opened: AbstractContextManager[str] = (
         tunnel(Path(asked.address)) if asked.kind == "file" else nullcontext(asked.address)
     )

@@ -7,7 +7,6 @@ trials end at their next report, and `sweep resume` goes on.
 from __future__ import annotations
 
 import asyncio
-import logging
 import shlex
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -41,8 +40,6 @@ def connect(address: str) -> JobSubmissionClient:
     Raises:
         InputError: nobody answers there, or it doesn't let us in.
     """
-    # Ray tells of each upload and each closed connection.
-    logging.getLogger("ray").setLevel(logging.WARNING)
     try:
         return JobSubmissionClient(address)
     except (OSError, RuntimeError, ValueError) as error:
