@@ -63,7 +63,7 @@ def check_text(text: str, source: str, *, own: Versions | None = None) -> Report
         for found, name, fleet in kuberay.check(documents, own=own):
             _add(report, found.problems, found.doubts)
             report.fleets += [(name, fleet)] if fleet else []
-        if not any(document.data.get("kind") in KINDS for document in documents):
+        if not any(str(document.data.get("kind")) in KINDS for document in documents):
             told = f"holds no RayCluster or RayJob, but {', '.join(str(each.data.get('kind')) for each in documents)}."
             report.problems.append(Problem(Mark(source), (), told))
     elif len(documents) > 1:

@@ -6,6 +6,7 @@ from typing import Any
 
 from sweep.cluster import aws, gcp
 from sweep.cluster.machines import Machine, ec2, gce
+from sweep.cluster.reading import list_of, map_of
 from sweep.cluster.remarks import Remarks
 from sweep.core.positions import Path
 
@@ -46,7 +47,7 @@ def machine(kind: str, node: Config) -> Machine:
     if kind == "gcp" and isinstance(node.get("machineType"), str):
         attached = [
             (str(one.get("acceleratorType", "")), count)
-            for one in node.get("guestAccelerators") or []
+            for one in list_of(node.get("guestAccelerators"))
             if isinstance(one, dict) and isinstance(count := one.get("acceleratorCount"), int)
         ]
         return gce(node["machineType"], attached)
@@ -60,10 +61,8 @@ def machine_name(node: Config) -> str:
 
 def is_spot(node: Config) -> bool:
     """Whether the cloud may take the machine back at any moment."""
-    market = node.get("InstanceMarketOptions") or {}
-    scheduling = node.get("scheduling") or {}
-    if isinstance(scheduling, list):
-        scheduling = scheduling[0] if scheduling and isinstance(scheduling[0], dict) else {}
+    market = map_of(node.get("InstanceMarketOptions"))
+    scheduling = map_of(node.get("scheduling"))
     return (
         market.get("MarketType") == "spot"
         or scheduling.get("provisioningModel") == "SPOT"

@@ -8,7 +8,7 @@ from typing import Any
 
 from sweep.cluster import images, machines, security
 from sweep.cluster.kube_schema import KINDS, amount, hold
-from sweep.cluster.reading import Document
+from sweep.cluster.reading import Document, list_of, map_of
 from sweep.cluster.remarks import Remarks
 from sweep.cluster.starting import placeholders
 from sweep.core.fleet import Fleet, NodeType
@@ -22,6 +22,7 @@ PRICE = "sweep/usd-per-hour"
 """The annotation of a pod's template that says what its machine costs."""
 
 _UNLIMITED = 2**31 - 1
+_DECIMAL = re.compile(r"\d+(?:\.\d+)?")
 _BESIDE = (
     "NetworkPolicy",
     "PersistentVolumeClaim",
@@ -55,7 +56,7 @@ def check(
 def _one(document: Document, policies: list[Config], own: images.Versions) -> tuple[Remarks, str, Fleet | None]:
     content, found = document.data, Remarks(document)
     kind = str(content.get("kind"))
-    name = f"{kind} {(content.get('metadata') or {}).get('name', '')}".strip()
+    name = f"{kind} {map_of(content.get('metadata')).get('name', '')}".strip()
     security.world_problems(_without_bind(content), found)
     security.secret_problems(content, found)
     if kind not in KINDS:
@@ -92,7 +93,7 @@ def _beside(content: Config, kind: str, found: Remarks) -> None:
     if kind in _OPENERS:
         found.wrong(("kind",), f"{kind}: {_OPENERS[kind]}")
     elif kind == "Service":
-        service = content.get("spec") or {}
+        service = map_of(content.get("spec"))
         _service(service.get("type"), ("spec", "type"), found)
         if service.get("externalIPs"):
             found.wrong(("spec", "externalIPs"), "shows the cluster to the outside. Use kubectl port-forward instead.")
@@ -130,9 +131,13 @@ def _cluster(
     for where, group in groups(spec):
         path = (*place, *where)
         pod: Path = (*path, "template", "spec")
+        if not group["template"]["spec"]["containers"]:
+            found.wrong((*pod, "containers"), "is empty. The first container is Ray's.")
+            continue
         for number, container in enumerate(group["template"]["spec"]["containers"]):
             named.append(((*pod, "containers", number, "image"), container["image"]))
         _pod(pod, group["template"]["spec"], found)
+        _priced((*path, "template", "metadata", "annotations", PRICE), group, found)
         _start_params(path, group, found, head=where == ("headGroupSpec",))
         _tokens(path, spec, group, found)
         _reachable(path, group, found, policies=policies, owner=owner, head=where == ("headGroupSpec",))
@@ -144,7 +149,7 @@ def _cluster(
         found.doubt((*place, "rayVersion"), f'is missing. Write rayVersion: "{own.ray}", as in the image.')
     head = spec["headGroupSpec"]
     _service(head.get("serviceType"), (*place, "headGroupSpec", "serviceType"), found)
-    service = (head.get("headService") or {}).get("spec") or {}
+    service = map_of(map_of(head.get("headService")).get("spec"))
     _service(service.get("type"), (*place, "headGroupSpec", "headService", "spec", "type"), found)
     if head.get("enableIngress"):
         told = "shows the dashboard to the outside. Remove it, and use kubectl port-forward."
@@ -178,25 +183,22 @@ def _pod(path: Path, pod: Config, found: Remarks) -> None:
     for key in ("hostNetwork", "hostPID", "hostIPC"):
         if pod.get(key):
             found.wrong((*path, key), "lets the pod out of its container. Remove it.")
-    declared = {volume.get("name") for volume in pod.get("volumes") or () if isinstance(volume, dict)}
+    declared = {str(volume.get("name")) for volume in list_of(pod.get("volumes")) if isinstance(volume, dict)}
     for number, container in enumerate(pod["containers"]):
         where = (*path, "containers", number)
-        context = container.get("securityContext") or {}
+        context = map_of(container.get("securityContext"))
         for key in ("privileged", "allowPrivilegeEscalation"):
             if context.get(key) is True:
                 found.wrong((*where, "securityContext", key), "gives the container rights over its machine. Remove it.")
         for place, mount in enumerate(container.get("volumeMounts") or ()):
             if mount["name"] not in declared:
-                told = f"got {mount['name']}, which is none of this pod's volumes: {', '.join(map(str, declared))}."
+                told = f"got {mount['name']}, which is none of this pod's volumes: {', '.join(sorted(declared))}."
                 found.wrong((*where, "volumeMounts", place, "name"), told)
-    _limits((*path, "containers", 0), pod["containers"][0] if pod["containers"] else {}, found)
+    _limits((*path, "containers", 0), pod["containers"][0], found)
 
 
 def _limits(path: Path, container: Config, found: Remarks) -> None:
     """The first container is Ray's; KubeRay tells Ray its limits as what there is."""
-    if not container:
-        found.wrong(path[:-1], "is empty. The first container is Ray's.")
-        return
     resources = container.get("resources") or {}
     limits, requests = resources.get("limits") or {}, resources.get("requests") or {}
     for key, example in (("cpu", "4"), ("memory", "16Gi")):
@@ -230,6 +232,12 @@ def _start_params(path: Path, group: Config, found: Remarks, *, head: bool) -> N
             found.wrong(told, f"got {given[key]}, and the container has {limits.get(name, 0)} of {name}.")
 
 
+def _priced(path: Path, group: Config, found: Remarks) -> None:
+    price = map_of(map_of(group["template"].get("metadata")).get("annotations")).get(PRICE)
+    if price is not None and _price(price) is None:
+        found.wrong(path, f'expected a price in quotes such as "0.805", got {described(price)}.')
+
+
 def _tokens(path: Path, spec: Config, group: Config, found: Remarks) -> None:
     auth = spec.get("authOptions") or {}
     if auth.get("mode") == "token" or auth.get("enableK8sTokenAuth"):
@@ -237,7 +245,7 @@ def _tokens(path: Path, spec: Config, group: Config, found: Remarks) -> None:
     pod = group["template"]["spec"]
     env = {one["name"]: one for one in pod["containers"][0].get("env") or ()}
     mode = env.get("RAY_AUTH_MODE", {}).get("value") == "token"
-    secret = "secretKeyRef" in (env.get("RAY_AUTH_TOKEN", {}).get("valueFrom") or {})
+    secret = "secretKeyRef" in map_of(env.get("RAY_AUTH_TOKEN", {}).get("valueFrom"))
     if not (mode and secret):
         told = "the token is missing; anyone in the cluster's network can run code. Write authOptions: {mode: token}."
         found.wrong((*path, "template", "spec", "containers", 0, "env"), told)
@@ -263,11 +271,13 @@ def _reachable(
 
 
 def _selects(policy: Config, labels: Mapping[str, Any]) -> bool:
-    spec = policy.get("spec") or {}
-    chosen = (spec.get("podSelector") or {}).get("matchLabels") or {}
-    closes = "Ingress" in (spec.get("policyTypes") or ["Ingress"])
+    spec = map_of(policy.get("spec"))
+    selector = map_of(spec.get("podSelector"))
+    chosen = map_of(selector.get("matchLabels"))
+    # What selects by expressions isn't followed, so it counts as selecting nothing.
+    closes = "Ingress" in (list_of(spec.get("policyTypes")) or ["Ingress"]) and not selector.get("matchExpressions")
     # A rule without `from` lets in everyone.
-    tight = all(isinstance(rule, dict) and rule.get("from") for rule in spec.get("ingress") or ())
+    tight = all(isinstance(rule, dict) and rule.get("from") for rule in list_of(spec.get("ingress")))
     return closes and tight and chosen.items() <= labels.items()
 
 
@@ -302,7 +312,4 @@ def _node_type(head: bool, group: Config, spec: Config) -> NodeType:
 
 
 def _price(text: Any) -> float | None:
-    try:
-        return float(text)
-    except (TypeError, ValueError):
-        return None
+    return float(text) if isinstance(text, str) and _DECIMAL.fullmatch(text) else None

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
 from sweep.cluster import clouds, images, providers, ray_schema, security, starting
-from sweep.cluster.reading import Document
+from sweep.cluster.reading import Document, map_of
 from sweep.cluster.remarks import Remarks
 from sweep.core.fleet import Fleet, NodeType
 from sweep.core.positions import Path
@@ -61,7 +62,7 @@ def _prices(config: Config, found: Remarks) -> None:
         return
     for name in types:
         price = prices.get(name)
-        if isinstance(price, bool) or not isinstance(price, int | float) or price <= 0:
+        if isinstance(price, bool) or not isinstance(price, int | float) or not 0 < price < math.inf:
             found.wrong((*PRICES, name), f"expected a price above 0, got {price}.")
     for name in prices.keys() - types.keys():
         found.wrong((*PRICES, name), f"is none of the node types: {', '.join(types)}.", at_key=True)
@@ -81,7 +82,7 @@ def fleet(config: Config, prepared: Config | None) -> Fleet | None:
         return None
     if config["provider"]["type"] == "local":
         return _own_machines(config, prepared)
-    prices = (config.get("metadata") or {}).get("usd_per_hour") or {}
+    prices = map_of(map_of(config.get("metadata")).get("usd_per_hour"))
     head = prepared["head_node_type"]
     types = []
     for name, kind in prepared["available_node_types"].items():
@@ -107,7 +108,7 @@ def fleet(config: Config, prepared: Config | None) -> Fleet | None:
 
 def _own_machines(config: Config, prepared: Config) -> Fleet | None:
     """Machines of one's own, where the start commands or the metadata say what Ray will count."""
-    said = (config.get("metadata") or {}).get("resources_per_machine") or {}
+    said = map_of(map_of(config.get("metadata")).get("resources_per_machine"))
     types = []
     for name, key in (("head", security.STARTS[0]), ("worker", security.STARTS[1])):
         start = next((command for path, command in security.ray_starts(prepared) if path[0] == key), "")

@@ -94,7 +94,8 @@ def _local(config: Config, found: Remarks) -> None:
     for path, address in _addresses(head, workers):
         if not _is_address(address):
             found.wrong(path, f"expected an address or a host's name, got {described(address)}.")
-        elif address in seen:
+            continue
+        if address in seen:
             found.wrong(
                 path, f"got {address}, which is {'the head' if seen[address][1] == 'head_ip' else 'listed'} already."
             )

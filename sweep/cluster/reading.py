@@ -129,6 +129,16 @@ def _mark(at: Any, source: str) -> Mark:
     return Mark(source, at.line + 1, at.column + 1)
 
 
+def map_of(value: Any) -> dict[Any, Any]:
+    """The value when it is a map, else an empty one: what else it is, another check tells."""
+    return value if isinstance(value, dict) else {}
+
+
+def list_of(value: Any) -> list[Any]:
+    """The value when it is a list, else an empty one."""
+    return value if isinstance(value, list) else []
+
+
 def texts(value: Any, path: Path = ()) -> Iterator[tuple[Path, str]]:
     """(place, text) of every text among plain values, the keys of maps included."""
     if isinstance(value, dict):

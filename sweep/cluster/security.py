@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from sweep.cluster.reading import texts
+from sweep.cluster.reading import list_of, map_of, texts
 from sweep.cluster.remarks import Remarks
 from sweep.core.positions import Path
 
@@ -116,7 +116,7 @@ def _aws_groups(prepared: Config, found: Remarks) -> None:
         if not (node.get("SecurityGroupIds") or node.get("NetworkInterfaces") or node.get("LaunchTemplate") or private):
             told = "is missing. The group that Ray makes lets SSH in from everywhere: name one of your own."
             found.wrong((*path, "SecurityGroupIds"), told)
-        if (node.get("MetadataOptions") or {}).get("HttpTokens") != "required" and "LaunchTemplate" not in node:
+        if map_of(node.get("MetadataOptions")).get("HttpTokens") != "required" and "LaunchTemplate" not in node:
             told = "the old metadata service gives the machine's rights away. Write {HttpTokens: required}."
             found.doubt((*path, "MetadataOptions"), told)
 
@@ -127,12 +127,12 @@ def _gcp_networks(prepared: Config, found: Remarks) -> None:
         found.wrong(("provider", "gcp_credentials", "credentials"), told, at_key=True)
     for name, kind in prepared["available_node_types"].items():
         path: Path = ("available_node_types", name, "node_config", "networkInterfaces")
-        interfaces = kind["node_config"].get("networkInterfaces") or []
+        interfaces = list_of(kind["node_config"].get("networkInterfaces"))
         if not interfaces:
             told = "is missing. The default network lets SSH in from everywhere: name a subnetwork of your own."
             found.wrong(path, told)
         for place, interface in enumerate(interfaces):
-            network = str(interface.get("subnetwork") or interface.get("network") or "")
+            network = str(map_of(interface).get("subnetwork") or map_of(interface).get("network") or "")
             if not network or network.rsplit("/", 1)[-1] == "default":
                 told = (
                     f"got {network or 'none'}. The default network lets SSH in from everywhere: name one of your own."

@@ -1,12 +1,16 @@
 """Each mistake in a file for `ray up` is found, and told where it stands."""
 
+import copy
+import random
 import re
 
 import pytest
-from cluster_files import FOLDER, REMOVE
+import yaml
+from cluster_files import FOLDER, OWN, REMOVE, NoAliases
 
 from sweep.cluster.check import check_text
 
+FILES = ["gpu.yaml", "gcp.yaml", "onprem.yaml", "kuberay.yaml"]
 HEAD, WORKER = "head_start_ray_commands", "worker_start_ray_commands"
 TYPES = "available_node_types"
 NODE = f"{TYPES}.gpu-1.node_config"
@@ -50,6 +54,7 @@ OF_AWS = [
     (f"{TYPES}.gpu-1.resources", {"GPU": 1}, "resources: say at least CPU"),
     ("auth.ssh_private_key", "~/.ssh/mine", "KeyName: is missing. With auth.ssh_private_key"),
     ("metadata.usd_per_hour.gpu-4", REMOVE, r"usd_per_hour.gpu-4: expected a price above 0, got None"),
+    ("metadata.usd_per_hour.head", float("nan"), r"usd_per_hour.head: expected a price above 0, got nan"),
     ("metadata.usd_per_hour.gpu4", 1.0, r"usd_per_hour.gpu4: is none of the node types: head, gpu-1, gpu-4"),
 ]
 OF_IMAGES = [
@@ -194,7 +199,7 @@ def test_an_anchor_is_told_once():
         ("cluster_name: a\ncluster_name: b\n", r":2:1: cluster_name: is given twice: in line 1 and in line 2"),
         ("a: &a [*a]\n", "nested more than"),
         ("cluster_name: a\n---\ncluster_name: b\n", r":2:1: a second document|:3:1: a second document"),
-        ("[" * 5000, "isn't YAML"),
+        ("[" * 2000, "isn't YAML"),
         ("a: &a [" + "x," * 30 + "]\n" + "".join(f"k{n}: [{'*a,' * 30}]\n" for n in range(26)), "more than"),
         ("a: 2020-13-45\n", "isn't YAML"),
         ("cluster_name: a\nprovider: aws\n", "provider: expected a map, got the text 'aws'"),
@@ -218,6 +223,37 @@ def test_without_a_clouds_description_that_is_said(checked, monkeypatch):
     report = checked("gpu.yaml", {f"{NODE}.InstanceType": "g6.xlarge"})
     assert report.problems == []
     assert "boto3 isn't here. Install it: pip install 'sweep[aws]'" in "\n".join(map(str, report.doubts))
+
+
+def _places(value, place=()):
+    """The place of every value in a document."""
+    if place:
+        yield place
+    steps = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for step, item in list(steps):
+        yield from _places(item, (*place, step))
+
+
+ODD = [None, True, -1, 3.5, 10**30, float("inf"), "", "x", [], ["x"], [{}], [[]], {}, {"a": {"b": [None]}}]
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("seed", range(20))
+def test_whatever_a_value_is_the_check_ends_in_words(name, seed):
+    """Any value of any document may be anything, or be gone; nothing raises."""
+    chance = random.Random(seed)
+    documents = list(yaml.safe_load_all((FOLDER / name).read_text()))
+    document = chance.randrange(len(documents))
+    *parents, last = chance.choice(list(_places(documents[document])))
+    spot = documents[document]
+    for step in parents:
+        spot = spot[step]
+    if chance.random() < 0.2:
+        del spot[last]
+    else:
+        spot[last] = copy.deepcopy(chance.choice(ODD))
+    report = check_text(yaml.dump_all(documents, Dumper=NoAliases), name, own=OWN)
+    assert all(str(problem).startswith(f"{name}:") for problem in report.problems)
 
 
 @pytest.mark.parametrize(
