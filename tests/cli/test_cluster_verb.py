@@ -6,7 +6,16 @@ from pathlib import Path
 import pytest
 
 CLUSTER = Path(__file__).parents[2] / "cluster"
-SPEC = str(Path(__file__).parents[2] / "search_spaces" / "vit.yaml")
+# Beside the small study of these tests: a quarter of a GPU for each of 40 trials, in ten minutes.
+SPEC = "quarter.yaml"
+
+
+@pytest.fixture(autouse=True)
+def quarter(folder):
+    """A search file whose trials share GPUs."""
+    text = (folder / "toy.yaml").read_text()
+    text = text.replace("budget: {trials: 4}", "budget: {trials: 40, time: 10m}")
+    (folder / SPEC).write_text(text.replace("resources: {cpu: 1}", "resources: {gpu: 0.25, cpu: 1}"))
 
 
 def test_a_right_file_says_what_a_study_gets(sweep):
