@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 import typer
@@ -26,12 +27,10 @@ def run(asked: Asked) -> int:
     from sweep.remote import jobs
     from sweep.remote.tunnel import tunnel
 
-    # Ray's client tells of each upload and each closed connection, by loggers that set their own level.
-    logging.disable(logging.INFO)
     opened: AbstractContextManager[str] = (
         tunnel(Path(asked.address)) if asked.kind == "file" else nullcontext(asked.address)
     )
-    with opened as address:
+    with _quiet(), opened as address:
         client = jobs.wait_for(address, CONNECT_S) if asked.kind == "file" else jobs.connect(address)
         job = jobs.submit(client, asked, Path.cwd())
         if asked.detach:
@@ -50,6 +49,17 @@ def run(asked: Asked) -> int:
             else:
                 client.stop_job(job)
             return jobs.INTERRUPTED
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Ray's client tells of each upload and each closed connection, by loggers that set their own level."""
+    before = logging.root.manager.disable
+    logging.disable(logging.INFO)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def _write(text: str) -> None:

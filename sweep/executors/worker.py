@@ -8,6 +8,7 @@ import os
 import queue
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -23,6 +24,13 @@ from sweep.executors.traces import Traces, Usage
 MOST_WAITING = 256
 """Messages of an attempt that wait for the driver."""
 
+LONG_STEP_S = 0.5
+"""From so long a step on a trial waits at a rung for its decision, which takes some milliseconds, instead of training
+on. Shorter steps never do, so that how far a paused trial comes depends on no timing."""
+
+WAIT_PART = 0.2
+"""How long it waits, as a part of its last step; a decision that takes longer is heard at the next report."""
+
 _GO_ON = Decision("advance", "no decision to the contrary has come")
 
 
@@ -30,9 +38,10 @@ class Worker:
     """The actor: one attempt at a time, or several that train together; their words are streamed to the driver.
 
     A report doesn't wait for its decision: training goes on at once. The decision on a report at a rung is given at the
-    next report, which waits for it: a stopped trial does one step too many, and which one depends on no timing. A trial
-    that pauses hands that step in, and goes on from there. Between rungs nobody waits; that the whole study ends is
-    heard at the next report after the word has come.
+    next report, which waits for it: a stopped trial does one step too many. A trial that pauses hands that step in, and
+    goes on from there. Where steps are long enough that one too many is worth more than a wait, the report at a rung
+    waits a little for its decision. Between rungs nobody waits; that the whole study ends is heard at the next report
+    after the word has come.
     """
 
     def __init__(
@@ -125,6 +134,7 @@ class Pipe:
         self._placement = placement
         self._t = 0
         self._owed = False
+        self._since = time.monotonic()
         self.memory: GpuMemory | None = None
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._writing: Future[None] | None = None
@@ -179,12 +189,24 @@ class Pipe:
             return earlier
         t = int(metrics[self._placement.time_attr])
         self._owed, self._t = self._placement.awaited(self._t, t), t
+        step_s = time.monotonic() - self._since
         deliver()
         if t >= self._placement.max_t:
             # Nothing comes after it, so it is worth waiting for.
             self.settle()
             return self._earlier()
-        return _GO_ON
+        decision = self._soon(WAIT_PART * step_s) if self._owed and step_s >= LONG_STEP_S else _GO_ON
+        self._since = time.monotonic()
+        return decision
+
+    def _soon(self, seconds: float) -> Decision:
+        """The decision that is owed, if it comes in so many seconds; else it is owed still."""
+        try:
+            decision = self.decisions.get(timeout=seconds)
+        except queue.Empty:
+            return _GO_ON
+        self._owed = False
+        return decision
 
     def _earlier(self) -> Decision:
         """The decision on the report before, if there is one or one is owed."""

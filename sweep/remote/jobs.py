@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from ray.exceptions import AuthenticationError
 from ray.job_submission import JobStatus, JobSubmissionClient
 
 import sweep
@@ -42,7 +43,7 @@ def connect(address: str) -> JobSubmissionClient:
     """
     try:
         return JobSubmissionClient(address)
-    except (OSError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError, AuthenticationError) as error:
         raise InputError(
             f"address: no Ray cluster takes a job at {address!r} ({str(error).strip().splitlines()[0]}). "
             "Is its dashboard reachable (ray dashboard FILE), and is RAY_AUTH_MODE=token set with its token?"

@@ -162,8 +162,9 @@ def test_alias_that_cannot_be_is_refused_before_the_study(folder, launch, alias)
     assert left(folder) == set()
 
 
-def test_address_of_a_job_server_is_refused_with_what_to_do(folder, sweep):
-    result = sweep("launch", "toy.yaml", "--yes", "--address", "http://localhost:8265")
+@pytest.mark.parametrize("line", [("launch", "toy.yaml"), ("status", "toy"), ("models", "ls")])
+def test_cluster_elsewhere_that_does_not_answer_is_told(folder, sweep, line):
+    result = sweep(*line, "--address", "http://127.0.0.1:9")
     assert result.code == 2
-    assert "ray job submit" in result.err
+    assert "address: no Ray cluster takes a job at 'http://127.0.0.1:9'" in result.err
     assert left(folder) == set()

@@ -57,6 +57,22 @@ def test_decision_on_the_rung_lets_the_trial_run_on(pipe):
     assert waits(channel, 5) == (False, "advance")
 
 
+def test_after_a_long_step_the_report_at_a_rung_hears_its_own_decision(pipe, monkeypatch):
+    channel = pipe((3,))
+    channel._since -= 60
+    answer = threading.Timer(0.05, lambda: channel.decisions.put(STOP))
+    answer.start()
+    assert report(channel, 3).action == "stop"
+    assert [message.metrics["epoch"] for message in channel.take()] == [3]
+
+
+def test_decision_that_takes_longer_than_it_is_worth_is_heard_at_the_next_report(pipe):
+    channel = pipe((3,))
+    channel._since -= 0.6
+    assert report(channel, 3).action == "advance"
+    assert waits(channel, 4) == (True, "stop")
+
+
 def test_last_report_waits_for_its_own_decision(pipe):
     assert waits(pipe(()), 9) == (True, "stop")
 
