@@ -1,6 +1,9 @@
 """What more trials would likely buy: how far the best value may still fall, from the values of the trials so far.
 
-The lowest quarter of the recent values is taken for the tail that a better trial would come from. That the excesses
+Values are compared at one fidelity: the furthest that ten of the recent trials came to. Where weak trials are stopped,
+most values are of shorter trainings, and say more of those than of what a better trial would be. Those that came so far
+are taken for the best of all, and the better half of them, at most a quarter of the recent trials, for the tail that a
+better trial would come from. That the excesses
 over a threshold follow a generalized Pareto distribution, whatever the values do, is the theorem of Balkema & de Haan
 (1974) and Pickands (1975); see Coles, "An introduction to statistical modeling of extreme values" (2001), chapter 4.
 Shape and scale aren't estimated but weighed: each pair on a grid by its likelihood, so a tail of a few values says how
@@ -25,11 +28,14 @@ MIN_TRIALS = 20
 MIN_WINDOW = 40
 """So many of the last trials are looked at even where that is more than half."""
 
+FURTHEST = 10
+"""Values are compared at the furthest fidelity that so many trials came to."""
+
 MIN_TAIL = 5
 """The tail has at least so many values."""
 
 TAIL = 0.25
-"""The part of the values that makes up the tail."""
+"""The part of the trials that makes up the tail, where half of those that came far are more."""
 
 MAX_WINDOW = 400
 """No more than the last so many values are looked at."""
@@ -42,6 +48,25 @@ _CHANCES = tuple((place + 0.5) / 20 for place in range(20))
 # no heavier tail; a steeper one would have its highest likelihood where the best value is the floor itself.
 _SHAPES = (0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0)
 _MARGINS = tuple(math.exp(place / 2) for place in range(-14, 9))
+
+
+@dataclass(frozen=True)
+class Record:
+    """How the best value of one trial fell.
+
+    Attributes:
+        t: the furthest fidelity that it came to.
+        bests: each new best value with its fidelity, lower is better; none where it came to nothing, or broke a bound.
+    """
+
+    t: int = 0
+    bests: tuple[tuple[int, float], ...] = ()
+
+    def at(self, t: int) -> float:
+        """The best value up to a fidelity; inf before the first, and at one that the trial didn't come to."""
+        if t > self.t:
+            return math.inf
+        return next((value for when, value in reversed(self.bests) if when <= t), math.inf)
 
 
 @dataclass(frozen=True)
@@ -61,27 +86,25 @@ class Outlook:
     high: float
 
 
-def outlook(values: Sequence[float], trials: int) -> Outlook | None:
+def outlook(records: Sequence[Record], trials: int) -> Outlook | None:
     """What `trials` more would likely buy.
 
-    Trials that were stopped early count with the value they had: a further trial may be stopped just so, and what it
-    would have come to is nobody's checkpoint.
-
     Args:
-        values: of the ended trials in the order of their ends, lower is better; inf for one that came to none, or to
-            one that doesn't count since it breaks a bound.
+        records: of the trials in the order in which they ended, or paused.
         trials: how many more; at least 0.
 
     Returns:
         None when there are too few values to tell.
     """
-    window = sorted(values[-min(MAX_WINDOW, max(MIN_WINDOW, len(values) // 2)) :])
-    found = sum(map(math.isfinite, window))
-    if found < MIN_TRIALS:
+    window = records[-min(MAX_WINDOW, max(MIN_WINDOW, len(records) // 2)) :]
+    valued = sum(bool(record.bests) for record in window)
+    if valued < MIN_TRIALS:
         return None
-    size = max(MIN_TAIL, round(TAIL * found))
-    excesses = [window[size] - value for value in window[:size]]
-    reached = window[size] - min(values)
+    t = _furthest(window)
+    values = sorted(value for value in (record.at(t) for record in window) if math.isfinite(value))
+    size = max(MIN_TAIL, min(round(TAIL * valued), len(values) // 2))
+    excesses = [values[size] - value for value in values[:size]]
+    reached = values[size] - min(record.at(t) for record in records)
     if not trials or not excesses[0]:
         return Outlook(trials, 0.0, 0.0, 0.0)
     # The part of the tail that lies beyond the lowest of so many draws, at each of some chances: each draw is of the
@@ -96,6 +119,12 @@ def outlook(values: Sequence[float], trials: int) -> Outlook | None:
     mean = math.fsum(gain * weight for gain, weight in gains) / total
     edge = (1 - CONFIDENCE) / 2
     return Outlook(trials, mean, _quantile(gains, edge * total), _quantile(gains, (1 - edge) * total))
+
+
+def _furthest(window: Sequence[Record]) -> int:
+    """The furthest fidelity at which `FURTHEST` trials have a value."""
+    # What has a value somewhere has it at the end too.
+    return sorted(record.t for record in window if record.bests)[-FURTHEST]
 
 
 def _depth(beyond: float, shape: float, scale: float) -> float:

@@ -124,11 +124,15 @@ class Endings:
             self.end("halt", "failures", reason)
 
     def look_at_progress(self, trial: Trial) -> None:
-        """With the end of this trial it may be plain that the study gets no better: then it takes no more."""
-        best = trial.best(self._metric) if trial.state is not TrialState.FAILED else None
-        if best is None and self._progress.leads(trial.number):
+        """With the end or the pause of this trial it may be plain that the study gets no better: it takes no more then.
+
+        Repeats, and trials that a person has ended, say nothing of that.
+        """
+        if trial.repeat_of is not None or trial.dismissal is not None or self.halted:
+            return
+        if trial.state is TrialState.FAILED and self._progress.leads(trial.number):
             self._progress.correct(self._rivals.by_values()[:1])
-        self._progress.finished(trial.number, self._metric.score(best.metrics) if best else None)
+        self._progress.finished(trial)
         exhausted = self._progress.exhausted(self._limits.trials)
         if exhausted is not None:
             self.end("drain", *exhausted)

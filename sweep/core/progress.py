@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Literal
 
-from sweep.core.convergence import CONFIDENCE, MIN_TRIALS, Outlook, outlook
+from sweep.core.convergence import CONFIDENCE, MIN_TRIALS, Outlook, Record, outlook
 from sweep.core.objectives import Objectives, Score, objectives
 from sweep.core.ranking import beats
 from sweep.core.spec import StudySpec
-from sweep.core.trial import Trial
+from sweep.core.trial import Trial, TrialState
 
 _LOOK_AGAIN = 1.05
 """What more trials would buy is estimated anew when there are so many times the trials of the last time."""
@@ -31,8 +30,8 @@ class Progress:
         self._metric = objectives(spec)
         self._patience = spec.budget.patience
         self._min_improvement = spec.budget.min_improvement
-        # Of the first objective, lower is better; inf for a trial that came to nothing or broke a bound.
-        self._values: list[float] = []
+        # By trial, in the order in which they ended or paused first.
+        self._records: dict[int, Record] = {}
         self._best: tuple[Score, int] | None = None
         # Of several objectives, those of the trials that no other one has beaten.
         self._front: list[Score] = []
@@ -41,8 +40,8 @@ class Progress:
 
     @property
     def ended(self) -> int:
-        """How many trials have ended."""
-        return len(self._values)
+        """How many trials have ended, or paused."""
+        return len(self._records)
 
     def reported(self, trial: int, score: Score) -> None:
         """A trial reported finite values."""
@@ -50,15 +49,18 @@ class Progress:
             self._best = (score, trial)
             self.fruitless = 0
 
-    def finished(self, trial: int, score: Score | None) -> None:
-        """A trial came to its end with this as its best; None for one that failed."""
-        self._values.append(math.inf if score is None or score.excess else score.values[0])
-        # A failed trial says nothing of what can be found.
-        if score is None:
+    def finished(self, trial: Trial) -> None:
+        """A trial came to its end, or to a pause."""
+        again = trial.number in self._records
+        best = trial.best(self._metric) if trial.state is not TrialState.FAILED else None
+        if best is None:
+            # A failed trial says nothing of what can be found.
+            self._records[trial.number] = Record()
             return
-        if self._metric.several:
-            self.fruitless = 0 if self._joins(score) else self.fruitless + 1
-        elif self._best is not None and self._best[1] != trial:
+        self._records[trial.number] = _record(trial, self._metric)
+        if self._metric.several and self._joins(self._metric.score(best.metrics)):
+            self.fruitless = 0
+        elif not again and (self._metric.several or not self.leads(trial.number)):
             self.fruitless += 1
 
     def _joins(self, score: Score) -> bool:
@@ -82,7 +84,7 @@ class Progress:
     def restart(self) -> None:
         """A person has extended the study: it gets as much patience again."""
         self.fruitless = 0
-        self._next_look = max(self._next_look, float(len(self._values) + MIN_TRIALS))
+        self._next_look = max(self._next_look, float(self.ended + MIN_TRIALS))
 
     def exhausted(self, limit: int | None) -> tuple[Literal["patience", "converged"], str] | None:
         """Which rule says that the study gets no better, and the words; asked when a trial has ended.
@@ -118,7 +120,17 @@ class Progress:
 
     def outlook(self, trials: int | None = None) -> Outlook | None:
         """What so many more trials would likely buy; as many again as have ended, when no number is given."""
-        return outlook(self._values, self.ended if trials is None else trials)
+        return outlook(list(self._records.values()), self.ended if trials is None else trials)
+
+
+def _record(trial: Trial, metric: Objectives) -> Record:
+    """How a trial's first objective fell within the bounds, lower is better."""
+    bests: list[tuple[int, float]] = []
+    for report in trial.reports:
+        score = metric.rated(report.metrics)
+        if score is not None and not score.excess and (not bests or score.values[0] < bests[-1][1]):
+            bests.append((report.t, score.values[0]))
+    return Record(trial.t, tuple(bests))
 
 
 def _told(metric: Objectives, score: Score) -> float:

@@ -279,12 +279,14 @@ class StudyMachine:
         state, reason = self._fates.of(trial, event)
         self.books.move(trial, state, reason)
         pauses: list[Command] = [PauseInSampler(trial.number, paused=True)] if state is TrialState.PAUSED else []
+        if state is TrialState.PAUSED and self.spec.scheduler.type != "pbt":
+            # Most that pause never go on: what they have shown counts now. A population goes on as a whole.
+            self.endings.look_at_progress(trial)
         return [*pauses, *self._shares.measured(event), *(self._final(trial) if state.final else [])]
 
     def _final(self, trial: Trial) -> list[Command]:
         self.endings.look_at_failures(self.run.slots if self.run else 1)
-        if trial.repeat_of is None and trial.dismissal is None and not self.endings.halted:
-            self.endings.look_at_progress(trial)
+        self.endings.look_at_progress(trial)
         return self.closed(trial)
 
     def closed(self, trial: Trial) -> list[Command]:

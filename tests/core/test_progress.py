@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from small_spec import small_spec
 from study_runs import Asked
 
-from sweep.core.spec import Budget, Metric
+from sweep.core.spec import Budget, Metric, Scheduler
 
 
 def complete(run, *losses):
@@ -219,3 +219,64 @@ def test_a_trial_is_fruitless_exactly_when_the_front_lacks_it_or_had_its_like(ro
         joined = [trial.number for trial in run.machine.front() if trial.number == number] and not like
         nearer = not front and 0 < latency - 5 < nearest
         assert run.machine.progress.fruitless == (0 if joined or nearer else before + 1)
+
+
+def paused(run, loss):
+    """The next trial pauses at its first rung with this loss."""
+    trial, attempt = run.start()
+    assert run.report(trial, attempt, 1, loss=loss).action == "pause"
+    run.end(trial, attempt, "interrupted")
+    return trial
+
+
+def pausing(**budget):
+    run = Asked(spec(scheduler=Scheduler(max_t=9, promote=True), budget=Budget(**budget)), 1)
+    run.begin()
+    return run
+
+
+def test_trials_that_pause_cost_patience_when_they_pause_and_once():
+    run = pausing(trials=50, patience=4)
+    paused(run, 0.1)
+    paused(run, 0.5)
+    paused(run, 0.5)
+    assert (run.machine.progress.ended, run.machine.progress.fruitless) == (3, 2)
+    trial, attempt = run.start()
+    assert (trial, attempt) == (0, 2), "the best of three goes on"
+    run.report(trial, attempt, 3, loss=0.3)
+    run.end(trial, attempt, "interrupted")
+    assert (run.machine.progress.ended, run.machine.progress.fruitless) == (3, 2)
+    paused(run, 0.5)
+    paused(run, 0.5)
+    assert run.machine.ending.cause == "patience"
+
+
+def test_paused_trial_that_fails_later_came_to_nothing():
+    run = pausing(trials=50, failures=9)
+    for loss in (0.1, 0.2, 0.3):
+        paused(run, loss)
+    trial, attempt = run.start()
+    run.end(trial, attempt, "failed", "no luck")
+    assert run.machine.progress.ended == 3
+    assert run.machine.progress.leads(1)
+
+
+def test_population_pauses_without_losing_patience():
+    run = Asked(spec(scheduler=Scheduler(max_t=9, type="pbt"), budget=Budget(trials=4, patience=1)), 4)
+    run.begin()
+    for loss in (0.1, 0.2, 0.3, 0.4):
+        paused(run, loss)
+    assert run.machine.ending.cause == "trials"
+
+
+def test_outlook_compares_trials_where_ten_of_them_came_to():
+    run = Asked(spec(scheduler=Scheduler(type="none", max_t=9), budget=Budget(trials=90)), 1)
+    run.begin()
+    generator = random.Random(8)
+    for place in range(30):
+        trial, attempt = run.start()
+        run.report(trial, attempt, 1, loss=5 + generator.random())
+        if place % 3 == 0:
+            run.report(trial, attempt, 9, loss=1 + 0.01 * generator.random())
+        run.end(trial, attempt, "returned")
+    assert 0 < run.machine.progress.outlook().high < 0.05
