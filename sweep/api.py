@@ -158,15 +158,16 @@ class Study:
         trials: int | None = None,
         time_s: float | None = None,
         gpu_hours: float | None = None,
+        cost: float | None = None,
         executor: str = "ray",
         ray: Mapping[str, Any] | None = None,
     ) -> Study:
-        """Enlarge the budget by so many trials, seconds or GPU-hours; goes on here if nobody is at work.
+        """Enlarge the budget by so many trials, seconds, GPU-hours or money; goes on here if nobody is at work.
 
         Raises:
             StudyError: what is given doesn't lift what ended the study.
         """
-        reply = self._ask("extend", trials=trials, time_s=time_s, gpu_hours=gpu_hours)
+        reply = self._ask("extend", trials=trials, time_s=time_s, gpu_hours=gpu_hours, cost=cost)
         return self if reply.live else self._go_on(executor, ray)
 
     def _ask(self, verb: Verb, **arguments: Any) -> Reply:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from sweep.core import commands as core
-from sweep.core import control
+from sweep.core import control, limits
 from sweep.core import events as ev
 from sweep.core.protocols import Advisor, Capacity, Decision, GpuMemory, Placement, Sampler
 from sweep.core.seeds import derive
@@ -107,6 +107,7 @@ class Driver:
                 gpu=capacity.gpu,
                 cpu=capacity.cpu,
                 nodes=list(capacity.nodes),
+                rates=limits.rates(self.study.spec, capacity.machines),
                 notes=list(capacity.notes),
                 dashboard=capacity.dashboard,
             )
@@ -144,7 +145,7 @@ class Driver:
         self.tick()
         return self._placements.popleft() if self._placements and not self.study.paused else None
 
-    def started(self, placement: Placement, *, node: str, device: str) -> None:
+    def started(self, placement: Placement, *, node: str, device: str, batch: int | None = None) -> None:
         """The placement's process has begun."""
         if self._finished:
             return
@@ -158,6 +159,7 @@ class Driver:
                 device=device,
                 gpu=placement.gpu,
                 batch_split=placement.batch_split,
+                batch=batch,
             )
         )
 

@@ -4,9 +4,10 @@ import os
 
 import pytest
 
+from sweep.core.events import Rates
 from sweep.core.protocols import Capacity
 from sweep.core.space import NoConfigError
-from sweep.core.spec import Budget, CheckpointPolicy, FloatRange, Metric, Scheduler, Search, StudySpec
+from sweep.core.spec import Budget, CheckpointPolicy, FloatRange, Metric, Price, Scheduler, Search, StudySpec
 from sweep.core.study import StudyMachine
 from sweep.driver import Driver
 from sweep.samplers.optuna_sampler import OptunaSampler
@@ -111,3 +112,14 @@ def test_study_ends_with_the_samplers_reason_when_no_config_is_allowed(study, mo
     assert driver.finished
     ended = list(read(paths.events))[-1]
     assert (ended.complete, ended.reason) == (True, "the space is exhausted: none of 20000 configs drawn is allowed")
+
+
+def test_run_says_what_its_machines_cost_and_an_attempt_with_whom_it_shares(study, tmp_path):
+    driver, paths, placement = study
+    driver.ended(placement, "lost", "gone")
+    driver.study.spec.resources.__dict__["price"] = Price(gpu_hour=2.0, node_hour=0.5)
+    driver.begin("test", Capacity(slots=1, machines=3))
+    driver.started(driver.next_placement(), node="here", device="cpu", batch=4)
+    *_, run, attempt = [event for event in read(paths.events) if event.type in ("run_started", "attempt_started")]
+    assert run.rates == Rates(gpu=2.0, core=0.0, machines=1.5)
+    assert attempt.batch == 4

@@ -76,6 +76,7 @@ def extend(
     trials: Annotated[str | None, typer.Option(metavar="+N", help="So many more trials.")] = None,
     time: Annotated[str | None, typer.Option(metavar="+1h30m", help="So much more time.")] = None,
     gpu_hours: Annotated[str | None, typer.Option(metavar="+N", help="So many more GPU-hours.")] = None,
+    cost: Annotated[str | None, typer.Option(metavar="+N", help="So much more money.")] = None,
     storage: Storage = STORAGE,
     executor: ExecutorName = "ray",
     address: Address = None,
@@ -87,9 +88,10 @@ def extend(
         "trials": _more(trials, "--trials", whole=True),
         "time_s": _more_time(time),
         "gpu_hours": _more(gpu_hours, "--gpu-hours"),
+        "cost": _more(cost, "--cost"),
     }
     if not any(more.values()):
-        raise InputError(f"sweep extend {study}: say by what: --trials +50, --time +1h or --gpu-hours +8.")
+        raise InputError(f"sweep extend {study}: say by what: --trials +50, --time +1h, --gpu-hours +8 or --cost +20.")
     reply = _ask(storage, study, "extend", **more)
     _go_on(reply, study, storage, executor, address, as_json)
 

@@ -23,6 +23,7 @@ _NEEDS: dict[Cause, tuple[str, str]] = {
     "trials": ("trials", "--trials +N"),
     "time": ("time_s", "--time +1h"),
     "gpu_hours": ("gpu_hours", "--gpu-hours +N"),
+    "cost": ("cost", "--cost +N"),
 }
 """Which part of an extension lifts which end."""
 
@@ -160,6 +161,7 @@ def _extend(study: StudyMachine, request: Request) -> Verdict:
     for given, limit, key in (
         (request.time_s, limits.time_s, "time"),
         (request.gpu_hours, limits.gpu_hours, "gpu_hours"),
+        (request.cost, limits.cost, "cost"),
         (request.trials, limits.trials if ending is None else 0, "trials"),
     ):
         if given is not None and limit is None:
@@ -196,6 +198,8 @@ class _Extended:
             texts.append(f"{max(limits.time_s, limits.elapsed_s) + request.time_s:.0f} s")
         if request.gpu_hours is not None and limits.gpu_hours is not None:
             texts.append(f"{max(limits.gpu_hours, limits.gpu_s / 3600) + request.gpu_hours:g} GPU-hours")
+        if request.cost is not None and limits.cost is not None:
+            texts.append(f"a cost of {max(limits.cost, limits.paid) + request.cost:g}")
         return texts
 
 
@@ -225,7 +229,7 @@ def apply(study: StudyMachine, request: Request) -> list[Command]:
         case "retry":
             return _do_retry(study, request)
         case "extend":
-            study.limits.extend(request.trials, request.time_s, request.gpu_hours, base=_counted_from(study))
+            study.limits.extend(request, base=_counted_from(study))
             study.go_on()
     return []
 

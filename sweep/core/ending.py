@@ -16,8 +16,9 @@ from sweep.core.spec import StudySpec
 from sweep.core.trial import Trial, TrialState
 
 Cause = Literal[
-    "trials", "space", "time", "gpu_hours", "failures", "target", "patience", "converged", "stop", "cancel", "interrupt"
-]
+    "trials", "space", "time", "gpu_hours", "cost", "failures", "target", "patience", "converged",
+    "stop", "cancel", "interrupt",
+]  # fmt: skip
 """What ended it: a limit of its budget, the search itself, or a person."""
 
 SEARCHED: tuple[Cause, ...] = ("trials", "space", "target", "patience", "converged")
@@ -101,7 +102,7 @@ class Endings:
     # What ends it
 
     def look_at_time(self) -> None:
-        """A limit of time or GPU-hours halts the study."""
+        """A limit of time, GPU-hours or money halts the study."""
         spent = self._limits.spent()
         if spent is not None:
             self.end("halt", *spent)

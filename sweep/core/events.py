@@ -49,6 +49,8 @@ class Request(BaseModel):
     """For extend: so many more seconds."""
     gpu_hours: float | None = Field(default=None, gt=0)
     """For extend: so many more."""
+    cost: float | None = Field(default=None, gt=0)
+    """For extend: so much more money."""
 
 
 class Event(BaseModel):
@@ -71,6 +73,19 @@ class StudyCreated(Event):
     """Absolute; what relative paths of the file are from."""
 
 
+class Rates(BaseModel):
+    """What a run costs an hour, in the currency of `resources.price`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    gpu: float = Field(default=0.0, ge=0)
+    """For each GPU that attempts hold."""
+    core: float = Field(default=0.0, ge=0)
+    """For each core that they hold."""
+    machines: float = Field(default=0.0, ge=0)
+    """For all its machines together, whatever runs there."""
+
+
 class RunStarted(Event):
     """A driver began to work on the study: its launch or a resume."""
 
@@ -84,6 +99,8 @@ class RunStarted(Event):
     """Its cores."""
     nodes: list[Node] = []
     """What there is to share out; empty where only `slots` counts."""
+    rates: Rates | None = None
+    """What it costs, where the file names prices."""
     notes: list[str] = []
     dashboard: str | None = None
 
@@ -135,6 +152,8 @@ class AttemptStarted(Event):
     """Its share of a GPU, or its number of GPUs."""
     batch_split: int = Field(default=1, ge=1)
     """Into how many parts it computes each batch."""
+    batch: int | None = None
+    """Attempts of the same number in this run train as one batch of models, and hold one share together."""
 
 
 class Reported(Event):

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
+from sweep.core.events import Rates, Request
 from sweep.core.spec import DEFAULT_TRIALS, StudySpec
 
 
 def notes(spec: StudySpec, gpu: float) -> tuple[str, ...]:
-    """Lines for the user: that `budget.gpu_hours` can't end a study whose trials get this share of a GPU."""
-    budget = spec.budget
-    if budget.gpu_hours is None or gpu:
-        return ()
+    """Lines for the user: which limits can't end a study whose trials get this share of a GPU."""
+    idle = []
+    if spec.budget.gpu_hours is not None and not gpu:
+        idle.append("budget.gpu_hours can't be reached here: trials hold no GPU")
+    if spec.budget.cost is not None and not _costs(spec, gpu):
+        idle.append("budget.cost can't be reached here: trials hold no GPU, and nothing else has a price")
     limit = trial_limit(spec, gpu)
-    instead = f", so the study ends after {limit} trials" if limit != budget.trials else ""
-    return (f"budget.gpu_hours can't be reached here: trials hold no GPU{instead}",)
+    if idle and limit != spec.budget.trials:
+        idle[-1] += f", so the study ends after {limit} trials"
+    return tuple(idle)
 
 
 def trial_limit(spec: StudySpec, gpu: float) -> int | None:
@@ -25,9 +29,32 @@ def trial_limit(spec: StudySpec, gpu: float) -> int | None:
     budget = spec.budget
     if spec.search.algorithm == "grid":
         return budget.trials
-    if (budget.trials, budget.time_s, budget.cost) == (None, None, None) and not gpu:
+    counts = bool(budget.gpu_hours and gpu) or bool(budget.cost and _costs(spec, gpu))
+    if (budget.trials, budget.time_s) == (None, None) and not counts:
         return DEFAULT_TRIALS
     return budget.trials
+
+
+def rates(spec: StudySpec, machines: int) -> Rates | None:
+    """What a run on so many machines costs an hour; None where the file names no prices."""
+    price = spec.resources.price
+    if price is None:
+        return None
+    return Rates(gpu=price.gpu_hour or 0.0, core=price.core_hour or 0.0, machines=machines * (price.node_hour or 0.0))
+
+
+def _costs(spec: StudySpec, gpu: float) -> bool:
+    """Whether a study whose trials get this share of a GPU costs anything."""
+    price = spec.resources.price
+    return price is not None and bool(price.core_hour or price.node_hour or (price.gpu_hour and gpu))
+
+
+class _Held(NamedTuple):
+    """What an attempt holds: with others of its batch, or by itself."""
+
+    batch: int | None
+    gpu: float
+    cores: float
 
 
 class Limits:
@@ -37,9 +64,11 @@ class Limits:
         trials: how many may be created; None without a limit.
         time_s: how long drivers may work on the study.
         gpu_hours: hours times the GPU shares held.
+        cost: money, in the currency of the file's prices.
         elapsed_s: how long they have.
         gpu_s: seconds times the GPU shares that attempts have held.
-        still: nobody works, because a person paused the study: that isn't counted as time.
+        paid: what that, their cores and the machines have cost.
+        still: nobody works, because a person paused the study: that isn't counted as time. Machines cost on.
     """
 
     def __init__(self, spec: StudySpec) -> None:
@@ -48,17 +77,22 @@ class Limits:
         self.trials = budget.trials
         self.time_s = budget.time_s
         self.gpu_hours = budget.gpu_hours
-        self.elapsed_s = self.gpu_s = 0.0
+        self.cost = budget.cost
+        self.elapsed_s = self.gpu_s = self.paid = 0.0
         self.still = False
+        self._rates = Rates()
         self._before_s = 0.0
         self._since: float | None = None
         self._last = 0.0
-        self._held: dict[int, float] = {}
+        self._held: dict[int, _Held] = {}
+        # All of it together.
+        self._gpu = self._cores = 0.0
 
-    def begin(self, now: float, gpu: float) -> None:
-        """A driver begins, under which trials get this share of a GPU."""
+    def begin(self, now: float, gpu: float, rates: Rates | None = None) -> None:
+        """A driver begins, under which trials get this share of a GPU, and an hour costs so much."""
         self._before_s = self.elapsed_s
         self._since = self._last = now
+        self._rates = rates or Rates()
         self.still = False
         if self.trials is None:
             self.trials = trial_limit(self._spec, gpu)
@@ -67,14 +101,27 @@ class Limits:
         """The driver is gone; no time counts until the next."""
         self._since = None
 
-    def hold(self, trial: int, gpu: float | None) -> None:
-        """An attempt of the trial holds this share, from now on."""
-        if gpu:
-            self._held[trial] = gpu
+    def hold(self, trial: int, gpu: float | None, cores: float = 0.0, *, batch: int | None = None) -> None:
+        """An attempt of the trial holds this share and these cores, from now on; all of a batch the same ones."""
+        self._held[trial] = _Held(batch, gpu or 0.0, cores)
+        self._sum()
 
     def give(self, trial: int) -> None:
         """It doesn't any more."""
-        self._held.pop(trial, None)
+        if self._held.pop(trial, None) is not None:
+            self._sum()
+
+    def _sum(self) -> None:
+        # Whoever has no batch is one by itself.
+        held = {(one.batch, None if one.batch is not None else trial): one for trial, one in self._held.items()}
+        self._gpu = sum(one.gpu for one in held.values())
+        self._cores = sum(one.cores for one in held.values())
+
+    @property
+    def _per_s(self) -> float:
+        """What a second costs at the moment."""
+        rates = self._rates
+        return (rates.gpu * self._gpu + rates.core * self._cores + rates.machines) / 3600
 
     def passed(self, now: float) -> None:
         """It is now this late; a clock that was put back stands until it is there again."""
@@ -84,32 +131,36 @@ class Limits:
         if self.still:
             self._since += passed
         self.elapsed_s = self._before_s + (self._last - self._since)
-        self.gpu_s += passed * sum(self._held.values())
+        self.gpu_s += passed * self._gpu
+        self.paid += passed * self._per_s
 
-    def spent(self, now: float | None = None) -> tuple[Literal["time", "gpu_hours"], str] | None:
-        """Which limit of time or GPU-hours is reached, or will be at `now` if nothing happens before, and the words."""
+    def spent(self, now: float | None = None) -> tuple[Literal["time", "gpu_hours", "cost"], str] | None:
+        """Which limit is reached, or will be at `now` if nothing happens before, and the words; trials aside."""
         ahead = 0.0 if now is None or self._since is None else max(0.0, now - self._last)
         elapsed_s = self.elapsed_s + (0.0 if self.still else ahead)
         if self.time_s is not None and elapsed_s >= self.time_s:
             return "time", f"budget.time is used up: {elapsed_s:.0f} of {self.time_s:.0f} s"
-        hours = (self.gpu_s + ahead * sum(self._held.values())) / 3600
+        hours = (self.gpu_s + ahead * self._gpu) / 3600
         if self.gpu_hours is not None and hours >= self.gpu_hours:
             return "gpu_hours", f"budget.gpu_hours is used up: {hours:.3g} of {self.gpu_hours:g}"
+        paid = self.paid + ahead * self._per_s
+        if self.cost is not None and paid >= self.cost:
+            return "cost", f"budget.cost is used up: {paid:.4g} of {self.cost:g}"
         return None
 
-    def extend(self, trials: int | None, time_s: float | None, gpu_hours: float | None, *, base: int) -> None:
+    def extend(self, request: Request, *, base: int) -> None:
         """A person grants more.
 
         Args:
-            trials: so many more than `base`.
-            time_s: so many more seconds.
-            gpu_hours: so many more.
+            request: how much.
             base: the number of trials that an extension is counted from.
         """
-        if trials is not None:
-            self.trials = base + trials
+        if request.trials is not None:
+            self.trials = base + request.trials
         # A limit that was overrun is extended from where the study stands.
-        if time_s is not None and self.time_s is not None:
-            self.time_s = max(self.time_s, self.elapsed_s) + time_s
-        if gpu_hours is not None and self.gpu_hours is not None:
-            self.gpu_hours = max(self.gpu_hours, self.gpu_s / 3600) + gpu_hours
+        if request.time_s is not None and self.time_s is not None:
+            self.time_s = max(self.time_s, self.elapsed_s) + request.time_s
+        if request.gpu_hours is not None and self.gpu_hours is not None:
+            self.gpu_hours = max(self.gpu_hours, self.gpu_s / 3600) + request.gpu_hours
+        if request.cost is not None and self.cost is not None:
+            self.cost = max(self.cost, self.paid) + request.cost

@@ -19,7 +19,7 @@ from sweep.core.positions import Mark, Path, Problem
 from sweep.core.refusals import SECTIONS, Refusals, file_keys
 from sweep.core.rules import study_faults
 from sweep.core.section import Section, described
-from sweep.core.spec import PARAMETER_NAME, PARAMETER_NAME_RULE, Basics, Metric, StudySpec
+from sweep.core.spec import PARAMETER_NAME, PARAMETER_NAME_RULE, Basics, Metric, Resources, StudySpec
 from sweep.core.yaml_tree import Node, YamlError, parse, positions_of
 from sweep.errors import SpecError
 
@@ -131,6 +131,9 @@ class _Reading:
         for name, section in SECTIONS.items():
             if name != "metric" and raw.get(name) is not None:
                 self._keep(name, self._section(section, raw[name], (name,), needed=_READ_BY_RULES.get(name)))
+        if raw.get("resources") is None and not self._refusals.covers(("resources",)):
+            # A limit in money misses the prices also where the file has no such section.
+            self._parts["resources"] = Resources()
 
     def _keep(self, name: str, value: Any) -> None:
         if value is not None:

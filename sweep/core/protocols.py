@@ -196,8 +196,8 @@ class Director(Protocol):
         """The next attempt to start, or None when there is none at the moment."""
         ...
 
-    def started(self, placement: Placement, *, node: str, device: str) -> None:
-        """The placement's process has begun."""
+    def started(self, placement: Placement, *, node: str, device: str, batch: int | None = None) -> None:
+        """The placement's process has begun; those of one batch hold one share together."""
         ...
 
     def reported(self, placement: Placement, metrics: Mapping[str, float], checkpoint: str | None) -> Decision:
@@ -243,6 +243,7 @@ class Capacity:
         gpu: share of a GPU that each gets here, unless the study says otherwise; 0 where there is none.
         cpu: cores that each gets.
         nodes: what there is, where attempts of different shares run at once; else `slots` alone counts.
+        machines: how many there are that attempts run on.
         notes: lines for the user, said once ("no GPU here: ...").
         dashboard: URL of a page that shows the attempts, if there is one.
     """
@@ -251,6 +252,7 @@ class Capacity:
     gpu: float = 0
     cpu: float = 1
     nodes: tuple[Node, ...] = ()
+    machines: int = 1
     notes: tuple[str, ...] = ()
     dashboard: str | None = None
 

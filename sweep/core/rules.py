@@ -19,7 +19,7 @@ from sweep.core.section import Fault
 from sweep.core.values import place_in, value_problem
 
 if TYPE_CHECKING:
-    from sweep.core.spec import Budget, Metric, Scheduler, Search
+    from sweep.core.spec import Budget, Metric, Price, Resources, Scheduler, Search
 
 
 def metric_faults(metric: Metric) -> Iterator[Fault]:
@@ -51,6 +51,12 @@ def scheduler_faults(scheduler: Scheduler) -> Iterator[Fault]:
         yield Fault(("brackets",), text, ("brackets", "grace_period", "max_t", "reduction_factor"))
 
 
+def price_faults(price: Price) -> Iterator[Fault]:
+    """A price is of something."""
+    if (price.gpu_hour, price.core_hour, price.node_hour) == (None, None, None):
+        yield Fault((), "is empty. Write what an hour costs: {gpu_hour: 2.5}.", ("gpu_hour", "core_hour", "node_hour"))
+
+
 def study_faults(parts: Mapping[str, Any], broken: frozenset[str] = frozenset()) -> Iterator[Fault]:
     """The rules between sections.
 
@@ -78,6 +84,8 @@ def study_faults(parts: Mapping[str, Any], broken: frozenset[str] = frozenset())
         yield from _population(parts["scheduler"], parts.get("budget"), {} if broken else parameters)
     if "budget" in parts:
         yield from _one_amount(parts["budget"], parts.get("metric"))
+    if "budget" in parts and "resources" in parts:
+        yield from _priced(parts["budget"], parts["resources"])
     yield from _derived(parts.get("derived", {}), known)
     yield from _zip(parts.get("zip", []), parameters, known)
     for place, text in enumerate(parts.get("constraints", [])):
@@ -125,6 +133,13 @@ def _one_amount(budget: Budget, metric: Metric | list[Metric] | None) -> Iterato
             f"is an amount of one objective, and metric has {' and '.join(goals)}. Use patience: it goes by the front."
         )
         yield Fault(("budget", "min_improvement"), text, ())
+
+
+def _priced(budget: Budget, resources: Resources) -> Iterator[Fault]:
+    """Money is counted by prices."""
+    if budget.cost is not None and resources.price is None:
+        text = "needs prices. Write what an hour of a GPU, a core or a node costs: resources: {price: {gpu_hour: 2.5}}."
+        yield Fault(("budget", "cost"), text, ())
 
 
 def _judged(scheduler: Scheduler, metric: Metric | list[Metric] | None) -> Iterator[Fault]:

@@ -16,7 +16,7 @@ from sweep.core.groups import NAME_PART, NAME_RULE, clash
 from sweep.core.names import NAME, alias_problem
 from sweep.core.parameters import Choice, Constant, FloatRange, IntRange, Parameter, read_parameters
 from sweep.core.positions import Mark, Positions
-from sweep.core.rules import metric_faults, scheduler_faults, study_faults
+from sweep.core.rules import metric_faults, price_faults, scheduler_faults, study_faults
 from sweep.core.section import Fault, Scalar, Section, described, refuse
 from sweep.core.units import parse_duration, parse_memory
 
@@ -211,7 +211,7 @@ class Budget(Section):
     gpu_hours: float | None = Field(default=None, gt=0)
     """Hours times the GPU shares held."""
     cost: float | None = Field(default=None, gt=0)
-    """Money, in the cluster file's currency."""
+    """Money, in the currency of resources.price."""
     failures: int | None = Field(default=None, ge=1)
     """Failed trials, after their retries."""
     patience: int | None = Field(default=None, ge=1)
@@ -231,6 +231,21 @@ class Budget(Section):
         return self.model_copy(update={"trials": None}) if filled else self
 
 
+class Price(Section):
+    """What machines cost an hour, in any one currency: what `budget.cost` is counted by."""
+
+    gpu_hour: Positive | None = None
+    """A GPU for an hour; counted is the share that a trial holds while it runs."""
+    core_hour: Positive | None = None
+    """A CPU core for an hour, counted as the GPU is."""
+    node_hour: Positive | None = None
+    """A node for an hour, counted from a driver's start to its end, whether trials run there or not."""
+
+    def faults(self) -> Iterator[Fault]:
+        """Something has a price."""
+        return price_faults(self)
+
+
 class Resources(Section):
     """What one trial occupies."""
 
@@ -246,6 +261,8 @@ class Resources(Section):
     """worker: processes stay from attempt to attempt; process: a new one for each attempt."""
     fuse: int = Field(default=1, ge=1, le=1024)
     """Trials that may train as one batch of models in one process, when they differ only in numbers."""
+    price: Price | None = None
+    """What machines cost an hour, for budget.cost."""
 
 
 class Retries(Section):

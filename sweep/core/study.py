@@ -131,7 +131,7 @@ class StudyMachine:
         return self.ending is not None and not books.waiting and not books.running and not books.resting
 
     def overdue(self, now: float) -> bool:
-        """Whether a limit of time or GPU-hours is reached at `now`, so that an event should say how late it is."""
+        """Whether a limit of time, GPU-hours or money is reached at `now`: then an event should say how late it is."""
         return self.run is not None and self.ending is None and self.limits.spent(now) is not None
 
     def judged(self, trial: int) -> tuple[int, ...] | None:
@@ -213,7 +213,7 @@ class StudyMachine:
         self._shares.run = event
         self.ended = None
         self.paused = False
-        self.limits.begin(event.time, event.gpu)
+        self.limits.begin(event.time, event.gpu, event.rates)
         self._places.begin(event)
         self._asking.begin()
         self.endings.begin()
@@ -257,7 +257,7 @@ class StudyMachine:
     def _on_attempt_started(self, event: ev.AttemptStarted) -> list[Command]:
         trial = self.books.begin(event)
         self._places.started(event)
-        self.limits.hold(trial.number, event.gpu)
+        self.limits.hold(trial.number, event.gpu, self.run.cpu if self.run else 0.0, batch=event.batch)
         return [EndAttempt(trial.number, event.attempt)] if trial.dismissal else []
 
     def _on_reported(self, event: ev.Reported) -> list[Command]:

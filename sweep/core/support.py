@@ -29,7 +29,7 @@ class _Row(NamedTuple):
 def unsupported(spec: StudySpec) -> list[str]:
     """One line for each feature that the file asks for and this version lacks, in the file's words.
 
-    `vit.yaml:14:14: budget.cost: is not supported by this version. Use budget.trials or budget.time.`
+    `vit.yaml:14:10: storage: a bucket is not supported by this version. Name a folder; ...`
     """
     found = []
     for row in _TABLE:
@@ -58,14 +58,6 @@ _TABLE: tuple[_Row, ...] = (
     _Row(
         _where(("command",), lambda spec: spec.command is not None),
         f"a script {_NOT} Use entrypoint: path/file.py:function.",
-    ),
-    _Row(
-        _where(("budget", "gpu_hours"), lambda spec: bool(spec.budget.gpu_hours) and spec.resources.fuse > 1),
-        f"with resources.fuse it {_NOT} Trials share a share then; use budget.trials or budget.time.",
-    ),
-    _Row(
-        _where(("budget", "cost"), lambda spec: spec.budget.cost is not None),
-        f"{_NOT} Use budget.trials or budget.time.",
     ),
     _Row(
         _where(("search", "repeats"), lambda spec: bool(spec.search.repeats) and spec.scheduler.type == "pbt"),

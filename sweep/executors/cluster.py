@@ -86,6 +86,7 @@ class Cluster:
             gpu=granted.gpu,
             cpu=granted.cpu,
             nodes=tuple(nodes),
+            machines=sum(bool(node.cpu or node.gpu) for node in nodes),
             notes=(*granted.notes, *mps, *login),
             dashboard=f"http://{dashboard}" if dashboard else None,
         )

@@ -141,7 +141,7 @@ class SimulatedExecutor:
 
     def open(self) -> Capacity:
         """All slots, at once."""
-        return Capacity(slots=self._slots, gpu=self._gpu)
+        return Capacity(slots=self._slots, gpu=self._gpu, machines=self._nodes)
 
     def run(self, director: Director) -> None:
         """Let attempts run, one event after the other, until the director has finished.

@@ -80,6 +80,11 @@ class _Work:
     longest_s: float = 0.0
     t: int = 0
 
+    @property
+    def batch(self) -> int | None:
+        """Which attempts hold one share together: those that the worker trains as one batch."""
+        return self.host.number if self.host.key is not None else None
+
 
 class WarmExecutor:
     """See `sweep.core.protocols.Executor`.
@@ -282,7 +287,7 @@ class WarmExecutor:
             work.started = True
             # Only of this machine is it known whether its kernel ended a process for its memory.
             work.oom_kills = oom_kills() if message.node == socket.gethostname() else None
-            director.started(work.placement, node=message.node, device=message.device)
+            director.started(work.placement, node=message.node, device=message.device, batch=work.batch)
         elif message.kind == "report":
             self._report(director, work, message)
         else:
@@ -314,7 +319,7 @@ class WarmExecutor:
         # The others in its lanes hear of it from Ray, and are lost too.
         self._drop(work.host)
         if not work.started:
-            director.started(work.placement, node="", device="")
+            director.started(work.placement, node="", device="", batch=work.batch)
         if work.decision is not None and work.decision.outcome is not None:
             director.ended(work.placement, work.decision.outcome)
         else:

@@ -29,6 +29,7 @@ def plan_view(spec: StudySpec, plan: Plan, notes: tuple[str, ...] = ()) -> View:
         "trials": plan.trials,
         "time_s": plan.time_s,
         "gpu_hours": plan.gpu_hours,
+        "cost": spec.budget.cost,
         "repeats": plan.repeats,
         "at_once": plan.slots,
         "gpu": plan.gpu,
@@ -96,6 +97,7 @@ def _facts(spec: StudySpec, plan: Plan) -> list[tuple[str, Cell]]:
     ends += [format_duration(plan.time_s) or f"{plan.time_s:g}s"] if plan.time_s else []
     ends += [f"{plan.gpu_hours:g} GPU-hours"] if plan.gpu_hours else []
     budget = spec.budget
+    ends += [f"a cost of {budget.cost:g}"] if budget.cost else []
     ends += [f"{counted(budget.patience, 'trial')} in a row without a better one"] if budget.patience else []
     ends += [f"less than {budget.min_improvement:g} to be gained"] if budget.min_improvement else []
     rows: list[tuple[str, Cell]] = [

@@ -29,6 +29,7 @@ def summary(study: StudyMachine, paths: StudyPaths) -> View:
         "state": state_word(study, live=False),
         "reason": study.ended.reason if study.ended else None,
         "elapsed_s": study.elapsed_s,
+        "cost": study.limits.paid if study.spec.resources.price else None,
         "trials": trial_counts(study, live=False),
         "metric": study.metric.name,
         "best": None if trial is None or report is None else {
@@ -113,6 +114,8 @@ def _facts(study: StudyMachine, data: dict[str, Any]) -> list[tuple[str, Cell]]:
         where = f"trial {top['trial']} at {study.spec.scheduler.time_attr} {top['t']}"
         rows += [("best", (f"{data['metric']} {number(top['value'])}  {where}", "bold green"))]
     rows += [("trials", counts or "none"), ("time", duration(data["elapsed_s"]))]
+    if data["cost"] is not None:
+        rows.append(("cost", number(data["cost"])))
     if took["ratio"] is not None:
         share = f"{took['steps']} of the {took['full']} {took['unit']}s that full runs would take ({took['ratio']:.0%})"
         rows.append(("spent", share))

@@ -113,6 +113,7 @@ def status(study: StudyMachine, paths: StudyPaths, *, live: bool = False) -> Vie
         "front": front(study),
         "nearest": nearest(study),
         "elapsed_s": study.elapsed_s,
+        "cost": study.limits.paid if study.spec.resources.price else None,
         "budget": budget(study),
         "rungs": rungs(study),
         "repeats": repeats(study),
@@ -142,6 +143,7 @@ def budget(study: StudyMachine) -> dict[str, dict[str, float]]:
         "trials": (limits.trials, study.books.proposed),
         "time_s": (limits.time_s, study.elapsed_s),
         "gpu_hours": (limits.gpu_hours, limits.gpu_s / 3600),
+        "cost": (limits.cost, limits.paid),
         "failures": (named.failures, study.counts()[TrialState.FAILED]),
         "patience": (named.patience, study.progress.fruitless),
     }
@@ -224,6 +226,7 @@ def _draw_status(data: dict[str, Any], study: StudyMachine, glyphs: Glyphs) -> R
         *(repeats_rows(data["repeats"]) if data["repeats"] else []),
         ("outlook", outlook_text(study.metric.name, data["outlook"]) if data["outlook"] else ""),
         ("elapsed", duration(data["elapsed_s"])),
+        ("cost", "" if data["cost"] is None or "cost" in data["budget"] else number(data["cost"])),
         *((f"budget {name.removesuffix('_s')}", _budget_text(name, each)) for name, each in data["budget"].items()),
         ("promoted", "; ".join(_promotion(each) for each in data["promotions"])),
         ("dashboard", data["dashboard"] or ""),
@@ -237,7 +240,7 @@ def _draw_status(data: dict[str, Any], study: StudyMachine, glyphs: Glyphs) -> R
 
 def _budget_text(name: str, each: Mapping[str, float]) -> str:
     def text(value: float) -> str:
-        return duration(value) if name == "time_s" else f"{value:g}" if name != "gpu_hours" else number(value)
+        return duration(value) if name == "time_s" else number(value) if name in ("gpu_hours", "cost") else f"{value:g}"
 
     return f"{text(each['used'])} of {text(each['limit'])}, {text(each['left'])} left"
 

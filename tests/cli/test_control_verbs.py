@@ -56,7 +56,9 @@ def test_retry_must_say_which(sweep, launch, flags):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "say by what: --trials +50, --time +1h or --gpu-hours +8"),
+        ([], "say by what: --trials +50, --time +1h, --gpu-hours +8 or --cost +20"),
+        (["--cost", "20"], "--cost: expected + and a number above 0, got '20'. Write --cost +20: so many more."),
+        (["--cost", "+20"], "has no limit in budget.cost that could be extended"),
         (["--trials", "50"], "expected + and a whole number above 0, got '50'. Write --trials +50: so many more."),
         (["--trials", "+0"], "--trials: expected + and a whole number above 0, got '+0'."),
         (["--trials", "+1.5"], "--trials: expected + and a whole number above 0, got '+1.5'."),

@@ -63,7 +63,7 @@ class ScriptedDirector:
         self.most_at_work = max(self.most_at_work, len(self.at_work))
         return placement
 
-    def started(self, placement, *, node, device):
+    def started(self, placement, *, node, device, batch=None):
         self.calls.append(("started", key(placement)))
 
     def reported(self, placement, metrics, checkpoint):

@@ -44,7 +44,7 @@ search:
   warm_start: [vit-old]
 scheduler: {type: asha, time_attr: epoch, max_t: 20, grace_period: 1, reduction_factor: 3, brackets: 2, promote: true}
 budget: {trials: 100, time: 1h30m, gpu_hours: 8, cost: 20, failures: 5, patience: 30}
-resources: {gpu: 0.25, cpu: 2, gpu_memory: 8GiB, max_concurrent: 8}
+resources: {gpu: 0.25, cpu: 2, gpu_memory: 8GiB, max_concurrent: 8, price: {gpu_hour: 2.5, core_hour: 0.04}}
 retries: {max: 2, on_oom: grow, on_preempt: free}
 checkpoint: {every: 2, keep_last: 2, keep_best_in_study: 5}
 promote: {model: vit, top_k: 2, min_metric: 0.5, alias: candidate, if_better: false, registry: registry}
@@ -147,6 +147,7 @@ sections: dict[str, st.SearchStrategy[Any]] = {
             "gpu": st.sampled_from([0, 0.25, 0.5, 1, 4, "auto"]),
             "cpu": st.floats(0.5, 64),
             "gpu_memory": st.sampled_from([8, "8GiB", "512MiB", "0.3GiB"]),
+            "price": st.sampled_from([{"gpu_hour": 2.5}, {"node_hour": 1, "core_hour": 0.5}]),
         },
     ),
     "promote": st.fixed_dictionaries(

@@ -7,7 +7,7 @@ import itertools
 from small_spec import small_spec
 
 from sweep.core import commands as core
-from sweep.core import control
+from sweep.core import control, limits
 from sweep.core import events as ev
 from sweep.core.study import StudyMachine
 
@@ -24,6 +24,7 @@ class Run:
         self.advice = []
         self.asked = None
         self.slots, self.nodes, self.gpu = slots, list(nodes), gpu
+        self.rates = limits.rates(study_spec, 2)
 
     def handle(self, event):
         self.history.append(event)
@@ -86,13 +87,22 @@ class Run:
         self.advice = []
         self.asked = None
         return self.handle(
-            ev.RunStarted(time=self.tick(), executor="test", slots=self.slots, nodes=self.nodes, gpu=self.gpu)
+            ev.RunStarted(
+                time=self.tick(),
+                executor="test",
+                slots=self.slots,
+                nodes=self.nodes,
+                gpu=self.gpu,
+                cpu=self.machine.spec.resources.cpu,
+                rates=self.rates,
+            )
         )
 
-    def start(self):
+    def start(self, batch=None):
         command = self.starts.pop(0)
         gpu = command.demand.gpu
-        self.handle(ev.AttemptStarted(time=self.tick(), trial=command.trial, attempt=command.attempt, gpu=gpu))
+        began = ev.AttemptStarted(time=self.tick(), trial=command.trial, attempt=command.attempt, gpu=gpu, batch=batch)
+        self.handle(began)
         return command.trial, command.attempt
 
     def report(self, trial, attempt, t, *, saved=True, **metrics):

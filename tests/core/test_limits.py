@@ -1,4 +1,4 @@
-"""GPU-hours: what is counted, what ends a study, and what is said where there is no GPU."""
+"""GPU-hours and money: what is counted, what ends a study, and what is said where nothing is."""
 
 import pytest
 from small_spec import small_spec
@@ -6,11 +6,12 @@ from study_runs import Asked
 
 from sweep.core import events as ev
 from sweep.core import limits
-from sweep.core.spec import DEFAULT_TRIALS, Budget, Resources
+from sweep.core.spec import DEFAULT_TRIALS, Budget, Price, Resources
+from sweep.core.study import replay
 
 
-def begun(budget, gpu=0.5, slots=2):
-    run = Asked(small_spec(budget=budget, resources=Resources(gpu=gpu)), slots, gpu=gpu)
+def begun(budget, gpu=0.5, slots=2, **resources):
+    run = Asked(small_spec(budget=budget, resources=Resources(gpu=gpu, **resources)), slots, gpu=gpu)
     run.begin()
     return run
 
@@ -89,3 +90,111 @@ def test_clock_that_was_put_back_takes_no_time_twice():
     run.now -= 50
     run.handle(ev.Ticked(time=run.tick()))
     assert run.machine.elapsed_s == before
+
+
+def test_attempts_of_one_batch_hold_one_share_together():
+    run = begun(Budget(trials=9, gpu_hours=100), slots=4)
+    for batch in (7, 7, 8, None):
+        run.start(batch)
+    before = run.machine.limits.gpu_s
+    run.handle(ev.Ticked(time=run.tick(1000)))
+    assert run.machine.limits.gpu_s - before == pytest.approx(1000 * 0.5 * 3)
+    run.report(0, 1, 9, loss=0.5)
+    run.end(0, 1, "returned")
+    before = run.machine.limits.gpu_s
+    run.handle(ev.Ticked(time=run.tick(1000)))
+    assert run.machine.limits.gpu_s - before == pytest.approx(1000 * 0.5 * 3), "the batch goes on with the other one"
+
+
+def hour_of(run):
+    before = run.machine.limits.paid
+    run.handle(ev.Ticked(time=run.tick(3600)))
+    return run.machine.limits.paid - before
+
+
+def test_cost_is_of_shares_and_cores_held_and_of_nodes_whatever_runs():
+    price = Price(gpu_hour=2.0, core_hour=0.1, node_hour=0.25)
+    run = begun(Budget(trials=9, cost=100), cpu=3.0, price=price)
+    assert hour_of(run) == pytest.approx(2 * 0.25), "of two nodes on which nothing runs yet"
+    run.start()
+    assert hour_of(run) == pytest.approx(0.5 + 0.5 * 2.0 + 3 * 0.1)
+    run.start(batch=1)
+    assert hour_of(run) == pytest.approx(0.5 + 2 * (0.5 * 2.0 + 3 * 0.1))
+
+
+def test_used_up_cost_ends_trials_at_their_next_report_and_says_what_it_was():
+    run = begun(Budget(trials=9, cost=3), slots=1, price=Price(gpu_hour=2.0))
+    run.start()
+    run.tick(3 * 3600 - 100)
+    assert run.report(0, 1, 1, loss=0.5).action == "advance"
+    assert not run.machine.overdue(run.now)
+    assert run.machine.overdue(run.now + 200)
+    run.tick(200)
+    decision = run.report(0, 1, 2, loss=0.5)
+    assert (decision.action, decision.reason) == ("stop", "budget.cost is used up: 3.028 of 3")
+    run.end(0, 1, "stopped")
+    run.finish()
+    assert run.machine.ended.complete
+    assert replay(run.machine.spec, run.history).limits.paid == run.machine.limits.paid
+
+
+def test_machines_cost_while_a_study_is_paused_and_nothing_without_a_driver():
+    run = begun(Budget(trials=9, cost=100, time="10h"), slots=1, price=Price(node_hour=1.0))
+    run.ask("pause")
+    assert hour_of(run) == pytest.approx(2.0)
+    assert run.machine.elapsed_s < 60
+    run.die()
+    before = run.machine.limits.paid
+    run.tick(100_000)
+    run.begin()
+    assert run.machine.limits.paid == before
+
+
+def test_replay_counts_by_the_rates_of_each_run():
+    run = begun(Budget(trials=9, cost=100), slots=1, price=Price(node_hour=1.0))
+    assert hour_of(run) == pytest.approx(2.0)
+    run.die()
+    run.rates = limits.rates(run.machine.spec, 5)
+    run.begin()
+    assert hour_of(run) == pytest.approx(5.0)
+    assert replay(run.machine.spec, run.history).limits.paid == run.machine.limits.paid
+
+
+def test_extension_grants_more_money():
+    run = begun(Budget(trials=9, cost=1), slots=1, price=Price(gpu_hour=2.0))
+    run.start()
+    run.tick(2 * 3600)
+    run.report(0, 1, 1, loss=0.5)
+    run.end(0, 1, "stopped")
+    run.finish()
+    assert run.ask("extend", trials=3) == (False, "study 's' would end at once: budget.cost is used up. Add --cost +N")
+    accepted, answer = run.ask("extend", cost=5.0)
+    assert accepted
+    assert answer.startswith("the study may take a cost of 7")
+    run.begin()
+    assert run.machine.ending is None
+
+
+@pytest.mark.parametrize(
+    ("price", "gpu", "line"),
+    [
+        (
+            Price(gpu_hour=2.0),
+            0.0,
+            "budget.cost can't be reached here: trials hold no GPU, and nothing else has a price",
+        ),
+        (Price(gpu_hour=2.0), 0.5, None),
+        (Price(core_hour=0.1), 0.0, None),
+        (Price(node_hour=0.1), 0.0, None),
+    ],
+)
+def test_cost_that_nothing_counts_for_leaves_the_default_of_trials(price, gpu, line):
+    study = small_spec(budget=Budget(cost=3), resources=Resources(price=price))
+    assert limits.trial_limit(study, gpu) == (DEFAULT_TRIALS if line else None)
+    assert limits.notes(study, gpu) == ((f"{line}, so the study ends after 50 trials",) if line else ())
+
+
+def test_a_file_without_prices_costs_nothing():
+    run = begun(Budget(trials=9), slots=1)
+    run.start()
+    assert hour_of(run) == 0

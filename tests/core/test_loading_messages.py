@@ -254,6 +254,13 @@ def test_empty_sections_are_as_good_as_none():
             "scheduler.type: median compares one objective, and metric has a and b.",
         ),
         (
+            "budget: {cost: 20}",
+            "budget.cost: needs prices. Write what an hour of a GPU, a core or a node costs: resources",
+        ),
+        ("budget: {cost: 20}\nresources: {gpu: 1}", "budget.cost: needs prices. Write what an hour"),
+        ("resources: {price: {}}", "resources.price: is empty. Write what an hour costs: {gpu_hour: 2.5}."),
+        ("resources: {price: {gpu_hour: 0}}", "resources.price.gpu_hour: got 0"),
+        (
             "budget: {min_improvement: 0.1}\nmetric: [{name: a, goal: minimize}, {name: b, goal: minimize}]",
             "budget.min_improvement: is an amount of one objective, and metric has a and b. Use patience: it goes by",
         ),

@@ -230,7 +230,7 @@ def paused(run, loss):
 
 
 def pausing(**budget):
-    run = Asked(spec(scheduler=Scheduler(max_t=9, promote=True), budget=Budget(**budget)), 1)
+    run = Asked(small_spec(scheduler=Scheduler(max_t=9, promote=True), budget=Budget(**budget)), 1)
     run.begin()
     return run
 
@@ -262,7 +262,7 @@ def test_paused_trial_that_fails_later_came_to_nothing():
 
 
 def test_population_pauses_without_losing_patience():
-    run = Asked(spec(scheduler=Scheduler(max_t=9, type="pbt"), budget=Budget(trials=4, patience=1)), 4)
+    run = Asked(small_spec(scheduler=Scheduler(max_t=9, type="pbt"), budget=Budget(trials=4, patience=1)), 4)
     run.begin()
     for loss in (0.1, 0.2, 0.3, 0.4):
         paused(run, loss)
@@ -270,7 +270,7 @@ def test_population_pauses_without_losing_patience():
 
 
 def test_outlook_compares_trials_where_ten_of_them_came_to():
-    run = Asked(spec(scheduler=Scheduler(type="none", max_t=9), budget=Budget(trials=90)), 1)
+    run = Asked(small_spec(scheduler=Scheduler(type="none", max_t=9), budget=Budget(trials=90)), 1)
     run.begin()
     generator = random.Random(8)
     for place in range(30):

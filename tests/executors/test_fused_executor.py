@@ -10,11 +10,12 @@ import time
 import pytest
 
 from sweep.core.capacity import at_once
-from sweep.core.events import Reported
+from sweep.core.events import AttemptStarted, Reported
 from sweep.core.loading import load
 from sweep.core.spec import Resources
 from sweep.core.trial import TrialState
 from sweep.launching import Options, launch
+from sweep.store.events import read
 from sweep.training.fused import keys
 
 SPEC = """
@@ -56,6 +57,7 @@ def test_fused_trials_report_stop_and_checkpoint_as_themselves(ray_cluster, tmp_
     assert {trial.state for trial in trials} == {TrialState.COMPLETE, TrialState.STOPPED}
     assert all([report.t for report in trial.reports] == list(range(1, trial.t + 1)) for trial in trials)
     assert_only_alike_share_a_process(stored, trials)
+    assert_a_process_is_one_batch(stored)
     for trial in trials:
         log = stored.paths.trial(trial.number).attempt_log(1).read_text()
         assert f"epoch {trial.t}: " in log
@@ -67,6 +69,14 @@ def test_fused_trials_report_stop_and_checkpoint_as_themselves(ray_cluster, tmp_
     best = stored.machine.best
     assert (stored.paths.root / best.best(stored.machine.metric).checkpoint / "state.pt").exists()
     assert_rows(ray_cluster, [f"fused #{trial.number} " for trial in trials])
+
+
+def assert_a_process_is_one_batch(stored):
+    """Attempts of a process hold its share together, so that it counts once."""
+    begun = [event for event in read(stored.paths.events) if isinstance(event, AttemptStarted)]
+    pairs = {(process_of(stored, event.trial), event.batch) for event in begun}
+    assert None not in {batch for _, batch in pairs}
+    assert len(pairs) == len({process for process, _ in pairs}) == len({batch for _, batch in pairs})
 
 
 def assert_only_alike_share_a_process(stored, trials):

@@ -78,7 +78,7 @@ class Director:
         self.at_work.add(self.waiting[0].trial)
         return self.waiting.pop(0)
 
-    def started(self, placement, *, node, device):
+    def started(self, placement, *, node, device, batch=None):
         self.devices[placement.trial] = device
 
     def reported(self, placement, metrics, checkpoint):

@@ -71,7 +71,7 @@ class One:
     def next_placement(self):
         return self.waiting.pop() if self.waiting else None
 
-    def started(self, placement, *, node, device):
+    def started(self, placement, *, node, device, batch=None):
         self.where = (node, device)
 
     def reported(self, placement, metrics, checkpoint):

@@ -208,7 +208,7 @@ class Script:
         self.busy = True
         return self.waiting.pop(0)
 
-    def started(self, placement, *, node, device):
+    def started(self, placement, *, node, device, batch=None):
         pass
 
     def reported(self, placement, metrics, checkpoint):

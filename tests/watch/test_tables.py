@@ -12,7 +12,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from sweep.core import events as ev
-from sweep.core.spec import Budget, Scheduler, Search
+from sweep.core.spec import Budget, Price, Resources, Scheduler, Search
 from sweep.store.paths import StudyPaths
 from sweep.watch.outlooks import outlook_text
 from sweep.watch.summary import summary
@@ -98,6 +98,23 @@ def test_status_knows_time_gpu_hours_and_the_dashboard(paths):
     assert data["budget"]["gpu_hours"]["used"] == pytest.approx(seconds * 0.25 / 3600)
     assert data["dashboard"] == "http://127.0.0.1:8265"
     assert data["slots"] == 3
+
+
+def test_cost_is_told_where_machines_have_a_price_and_beside_its_limit_where_there_is_one(paths):
+    rates = ev.Rates(machines=3.6)
+    for limit in (None, 20.0):
+        study = new_spec(budget=Budget(trials=2, cost=limit), resources=Resources(price=Price(node_hour=3.6)))
+        play = Play(study)
+        play.begin(rates=rates)
+        play.to_the_end()
+        paid = play.machine.elapsed_s / 1000
+        view = status(play.machine, paths)
+        assert view.data["cost"] == pytest.approx(paid)
+        assert summary(play.machine, paths).data["cost"] == pytest.approx(paid)
+        lines = [line for line in drawn(view, (120, 60)) if line.startswith(("cost", "budget cost"))]
+        assert len(lines) == 1
+        assert ("of 20" in lines[0]) == (limit is not None)
+    assert status(Play(new_spec()).to_the_end().machine, paths).data["cost"] is None
 
 
 @pytest.mark.parametrize("soft_wrap", [True, False])
