@@ -171,6 +171,7 @@ def test_extension_grants_more_money():
     accepted, answer = run.ask("extend", cost=5.0)
     assert accepted
     assert answer.startswith("the study may take a cost of 7")
+    assert run.machine.limits.cost == pytest.approx(run.machine.limits.paid + 5.0)
     run.begin()
     assert run.machine.ending is None
 

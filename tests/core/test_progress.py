@@ -229,6 +229,14 @@ def paused(run, loss):
     return trial
 
 
+def goes_on(run, number):
+    """That trial takes the place, and pauses at the next rung without a better value."""
+    trial, attempt = run.start()
+    assert (trial, attempt) == (number, 2)
+    run.report(trial, attempt, 3, loss=0.6)
+    run.end(trial, attempt, "interrupted")
+
+
 def pausing(**budget):
     run = Asked(small_spec(scheduler=Scheduler(max_t=9, promote=True), budget=Budget(**budget)), 1)
     run.begin()
@@ -236,17 +244,16 @@ def pausing(**budget):
 
 
 def test_trials_that_pause_cost_patience_when_they_pause_and_once():
-    run = pausing(trials=50, patience=4)
-    paused(run, 0.1)
-    paused(run, 0.5)
-    paused(run, 0.5)
+    run = pausing(trials=50, patience=6)
+    for loss in (0.1, 0.5, 0.5):
+        paused(run, loss)
     assert (run.machine.progress.ended, run.machine.progress.fruitless) == (3, 2)
-    trial, attempt = run.start()
-    assert (trial, attempt) == (0, 2), "the best of three goes on"
-    run.report(trial, attempt, 3, loss=0.3)
-    run.end(trial, attempt, "interrupted")
-    assert (run.machine.progress.ended, run.machine.progress.fruitless) == (3, 2)
-    paused(run, 0.5)
+    goes_on(run, 0)
+    for loss in (0.4, 0.5, 0.5):
+        paused(run, loss)
+    assert run.machine.progress.fruitless == 5
+    goes_on(run, 3)
+    assert (run.machine.progress.ended, run.machine.progress.fruitless) == (6, 5)
     paused(run, 0.5)
     assert run.machine.ending.cause == "patience"
 
@@ -266,7 +273,7 @@ def test_population_pauses_without_losing_patience():
     run.begin()
     for loss in (0.1, 0.2, 0.3, 0.4):
         paused(run, loss)
-    assert run.machine.ending.cause == "trials"
+    assert (run.machine.progress.ended, run.machine.ending.cause) == (0, "trials")
 
 
 def test_outlook_compares_trials_where_ten_of_them_came_to():
