@@ -30,8 +30,8 @@ FILES = {
     "duplicate key": (SPEC + "budget: {trials: 5}\n", r"toy\.yaml:11:1: budget.*twice|budget.*line 8"),
     "gpu that can't be": (SPEC.replace("{cpu: 1}", "{cpu: 1, gpu: 1.5}"), r"resources\.gpu: got 1\.5\. Use a fraction"),
     "engine that isn't there": (
-        SPEC.replace("budget: {", "budget: {cost: 3, "),
-        r"budget\.cost: is not supported by this version",
+        SPEC + "environment: {image: x}\n",
+        r"environment\.image: is not supported by this version",
     ),
     "another tool's spelling": (
         SPEC.replace("goal: minimize", "mode: min"),
