@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 
+VERSIONS = ("cuda", "python", "ray", "torch")
 LABELS = ("title", "description", "licenses", "version", "revision", "base.name")
 VOLUMES = {"/data", "/studies", "/registry"}
 SECRET = re.compile(r"TOKEN|PASSWORD|PASSWD|SECRET|CREDENTIAL|API_?KEY|PRIVATE_KEY", re.IGNORECASE)
@@ -19,20 +20,31 @@ def instructions(text: str) -> list[Instruction]:
     return [(word.upper(), rest.strip()) for word, _, rest in (line.partition(" ") for line in joined.splitlines())]
 
 
-def stage(text: str, name: str) -> list[Instruction]:
-    """The instructions of the stage with this name, its FROM first."""
-    found: list[Instruction] = []
+def stages(text: str) -> dict[str, list[Instruction]]:
+    """Name to instructions of each stage, its FROM first."""
+    found: dict[str, list[Instruction]] = {}
     for word, rest in instructions(text):
         if word == "FROM":
-            if found:
-                break
-            if rest.split()[-1] == name:
-                found.append((word, rest))
-        elif found:
-            found.append((word, rest))
-    if not found:
-        raise ValueError(f"The Dockerfile has no stage {name}.")
+            name = rest.split()[-1]
+            found[name] = []
+        if found:
+            found[name].append((word, rest))
     return found
+
+
+def stage(text: str, name: str) -> list[Instruction]:
+    """The instructions of the stage with this name, its FROM first."""
+    found = stages(text)
+    if name not in found:
+        raise ValueError(f"The Dockerfile has no stage {name}.")
+    return found[name]
+
+
+def chain(text: str, name: str) -> list[Instruction]:
+    """All that makes the image of this target: the instructions of the stages that it is built from, then its own."""
+    own = stage(text, name)
+    parent = own[0][1].split()[0]
+    return (chain(text, parent) if parent in stages(text) else []) + own
 
 
 def arguments(found: list[Instruction]) -> dict[str, str]:
@@ -53,27 +65,44 @@ def exec_form(text: str) -> list[str]:
 
 
 def problems(text: str, name: str = "base") -> list[str]:
-    """Every promise that this stage breaks; empty when it keeps them all."""
-    found = stage(text, name)
+    """Every promise that this target breaks; empty when it keeps them all."""
+    found = chain(text, name)
     return [
         *source_problems(text),
         *user_problems(found),
         *process_problems(found),
         *label_problems(found),
+        *argument_problems(text, name),
         *secret_problems(text),
     ]
 
 
 def source_problems(text: str) -> list[str]:
     """The base image can be replaced by an argument, and its default has a fixed tag."""
-    before, *_ = instructions(text)
-    default = arguments([before]).get("BASE", "")
+    known = instructions(text)
+    before = [found for found in known[: [word for word, _ in known].index("FROM")] if found[0] == "ARG"]
+    default = arguments(before).get("BASE", "")
     tag = default.rpartition(":")[2] if ":" in default else ""
     found = [] if tag and tag != "latest" else [f"ARG BASE: {default!r} has no fixed tag."]
     first = last([i for i in instructions(text) if i[0] == "FROM"][:1], "FROM")
     return (
         found if first.startswith("${BASE}") else [*found, f"FROM: got {first!r}; the first stage is FROM ${{BASE}}."]
     )
+
+
+def argument_problems(text: str, name: str) -> list[str]:
+    """A stage that uses an argument declares it: Docker puts nothing in its place otherwise, and says nothing."""
+    own = stage(text, name)
+    used = {
+        argument
+        for word, rest in own
+        if word in {"USER", "ENV", "LABEL"}
+        for argument in re.findall(r"\$\{(\w+)\}", rest)
+    }
+    return [
+        f"{name}: ARG {argument} is missing in this stage; its value would be empty."
+        for argument in sorted(used - arguments(own).keys())
+    ]
 
 
 def user_problems(found: list[Instruction]) -> list[str]:
@@ -91,25 +120,27 @@ def user_problems(found: list[Instruction]) -> list[str]:
 def process_problems(found: list[Instruction]) -> list[str]:
     """Tini starts what is run, and Docker is told how to ask for its health; all without a shell."""
     problems = []
-    if exec_form(last(found, "ENTRYPOINT")) != ["/usr/bin/tini", "--"]:
-        problems.append('ENTRYPOINT: expected ["/usr/bin/tini", "--"].')
+    if exec_form(last(found, "ENTRYPOINT"))[:2] != ["/usr/bin/tini", "--"]:
+        problems.append('ENTRYPOINT: expected ["/usr/bin/tini", "--", ...].')
+    # With an empty CMD it is the entrypoint that decides.
     problems += [
-        f"{key}: missing, or not in exec form." for key in ("CMD", "HEALTHCHECK") if not exec_form(last(found, key))
+        f"{key}: missing, or not in exec form."
+        for key in ("CMD", "HEALTHCHECK")
+        if not exec_form(last(found, key)) and last(found, key) != "[]"
     ]
     return problems
 
 
 def label_problems(found: list[Instruction]) -> list[str]:
-    """The OCI labels are there, and the arguments that they use are known in this stage."""
+    """The OCI labels are there, and the versions of what is inside."""
     labels = " ".join(rest for word, rest in found if word == "LABEL")
     problems = [
         f"LABEL: org.opencontainers.image.{name} is missing."
         for name in LABELS
         if f"org.opencontainers.image.{name}=" not in labels
     ]
-    unknown = set(re.findall(r"\$\{(\w+)\}", labels)) - arguments(found).keys()
     return problems + [
-        f"LABEL: ARG {name} is missing in this stage; its value would be empty." for name in sorted(unknown)
+        f"LABEL: sweep.{name}.version is missing." for name in VERSIONS if f"sweep.{name}.version=" not in labels
     ]
 
 

@@ -16,10 +16,14 @@ import shutil
 import ssl
 import subprocess
 import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 BASE = "localhost/cuda-stand-in:latest"
-TOOLS = ("podman", "runc", "debootstrap")
+TOOLS = ("podman", "runc", "debootstrap", "ip", "nsenter", "ssh", "ssh-keygen")
+LIMITS = ("--cap-drop=all", "--security-opt=no-new-privileges", "--shm-size=1g", "--memory=6g")
 # pip's settings that say where packages come from and how to reach them.
 PIP_KEYS = ("index-url", "extra-index-url", "find-links", "trusted-host", "proxy", "timeout", "default-timeout")
 
@@ -29,7 +33,7 @@ def missing() -> str | None:
     if os.geteuid() != 0:
         return "a stand-in base image is made by debootstrap, which needs root"
     absent = [tool for tool in TOOLS if not shutil.which(tool)]
-    return f"not installed: {', '.join(absent)} (Debian's packages of these names)" if absent else None
+    return f"not installed: {', '.join(absent)} (.ci/run names Debian's packages)" if absent else None
 
 
 def limit(kind: int, most: int) -> int:
@@ -103,19 +107,78 @@ class Engine:
             context,
         )
 
-    def run(self, tag: str, *command: str) -> str:
-        """The output of a command in a new container: no network, no capabilities, tini kept."""
-        limits = ("--network=none", "--cap-drop=all", "--security-opt=no-new-privileges", "--shm-size=1g")
-        return self.podman("run", "--rm", *limits, tag, *command)
+    def run(self, tag: str, *command: str, options: Sequence[str] = ("--network=none",)) -> str:
+        """The output of a command in a new container: no network unless told, no capabilities, tini kept."""
+        return self.podman("run", "--rm", *LIMITS, *options, tag, *command)
+
+    def start(self, tag: str, *command: str, options: Sequence[str] = ("--network=none",)) -> Container:
+        """Start a container that goes on by itself."""
+        return Container(self, self.podman("run", "--detach", *LIMITS, *options, tag, *command).strip())
 
     def close(self) -> None:
         """Remove images, containers and the folder."""
-        for words in (("rm", "-fa"), ("rmi", "-fa")):
+        for words in (("rm", "-fa", "-t", "0"), ("rmi", "-fa"), ("volume", "rm", "-fa")):
             with contextlib.suppress(RuntimeError):
                 self.podman(*words)
         overlay = self.folder / "storage" / "overlay"
         subprocess.run(["umount", overlay], check=False, capture_output=True)
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class Container:
+    """A container at work."""
+
+    engine: Engine
+    number: str
+
+    def inside(self, *command: str) -> str:
+        """The output of one more command in it."""
+        return self.engine.podman("exec", self.number, *command)
+
+    def healthy(self) -> bool:
+        """Whether its health check says so."""
+        try:
+            self.engine.podman("healthcheck", "run", self.number)
+        except RuntimeError:
+            return False
+        return True
+
+    def logs(self) -> str:
+        """What it printed, to both streams."""
+        done = subprocess.run(
+            ["podman", "logs", self.number], env=self.engine.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            text=True, check=True,
+        )  # fmt: skip
+        return done.stdout
+
+    def stop(self, grace_s: int) -> int:
+        """Send SIGTERM; its exit code, 137 when it had to be killed."""
+        self.engine.podman("stop", f"--time={grace_s}", self.number)
+        return int(self.engine.podman("inspect", "--format={{.State.ExitCode}}", self.number))
+
+    def until(self, condition: Callable[[], bool], timeout_s: float = 90.0) -> None:
+        """Wait for it, or fail with what the container printed."""
+        deadline = time.monotonic() + timeout_s
+        while not condition():
+            if time.monotonic() > deadline:
+                raise TimeoutError(self.logs()[-3000:])
+            time.sleep(0.3)
+
+
+@contextlib.contextmanager
+def network() -> Iterator[str]:
+    """A network namespace with a loopback address alone: what listens there is reached from this machine by `nsenter`.
+
+    A bridge or a published port would change the machine's own firewall.
+    """
+    name = f"standin-{os.getpid()}"
+    subprocess.run(["ip", "netns", "add", name], check=True)
+    try:
+        subprocess.run(["ip", "-n", name, "link", "set", "lo", "up"], check=True)
+        yield f"/run/netns/{name}"
+    finally:
+        subprocess.run(["ip", "netns", "del", name], check=True)
 
 
 def pip_settings() -> dict[str, str]:

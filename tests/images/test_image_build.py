@@ -1,8 +1,11 @@
-"""The `base` image, really built on a stand-in for CUDA's and really run. Minutes: `pytest -m slow tests/images`."""
+"""The images, really built on a stand-in for CUDA's base and really run. Minutes: `pytest -m slow tests/images`."""
 
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,50 +13,83 @@ import standin
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.timeout(1800),  # a minute or two of a quiet core, several times that of a busy one
     pytest.mark.skipif(standin.missing() is not None, reason=str(standin.missing())),
 ]
 
 ROOT = Path(__file__).parents[2]
-TAG = "localhost/pytorch-cuda:test"
-# Not the Dockerfile's defaults: another version shows that the arguments decide, and of this one a wheel
-# without CUDA, a tenth of the size, is taken where pip's settings offer it.
-VERSIONS = {"TORCH_VERSION": "2.13.0", "TORCHVISION_VERSION": "0.28.0", "VERSION": "9.9.9", "REVISION": "abc123"}
+TAG = "localhost/pytorch-cuda:test-dev"
+# Not the Dockerfile's defaults: other versions show that the arguments decide, and of this torch a wheel without
+# CUDA, a tenth of the size, is taken where pip's settings offer it.
+TORCH, TORCHVISION, PYTHON = "2.13.0", "0.28.0", "3.11"
+ARGUMENTS = {
+    "TORCH_VERSION": TORCH, "PYTHON_VERSION": PYTHON, "VERSION": "9.9.9", "REVISION": "abc123", "IMAGE": "here:v2.13",
+}  # fmt: skip
 START = "ray start --head --num-cpus=1 --object-store-memory=100000000 --node-ip-address=127.0.0.1 >/tmp/log 2>&1"
+READ_ONLY = ("--network=none", "--read-only", "--read-only-tmpfs=false", "--tmpfs=/tmp", "--tmpfs=/home/sweep:mode=777")
+BASE = ("--network=none", '--entrypoint=["/usr/bin/tini", "--"]')
+"""`dev` is `base` with services before the command; with base's entrypoint it is base."""
 
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory):
-    """An engine that holds the built image."""
+    """An engine that holds the image of the target `dev`, and so `base` under it."""
     engine = standin.Engine(tmp_path_factory.mktemp("engine"))
     try:
+        context = context_for(tmp_path_factory.mktemp("context"))
         engine.make_base()
-        engine.build(ROOT, ROOT / "images" / "Dockerfile", TAG, "base", **VERSIONS)
+        engine.build(context, context / "images" / "Dockerfile", TAG, "dev", **ARGUMENTS)
         yield engine
     finally:
         engine.close()
 
 
+def context_for(folder: Path) -> Path:
+    """The checkout as a build sees it, with a lock file of this torch as this machine gets it."""
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, folder / name)
+    for name in ("sweep", "images"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    lock = [sys.executable, ROOT / "images" / "lock.py", "--only-torch", "--python", PYTHON]
+    subprocess.run(
+        [*lock, "--torch", TORCH, "--torchvision", TORCHVISION, "--out", folder / "images" / "lock"], check=True
+    )
+    return folder
+
+
+@pytest.fixture
+def outside():
+    """A network that a container shares with the tests, and with nothing else."""
+    with standin.network() as path:
+        yield path
+
+
 def test_it_runs_as_a_user_who_can_write_where_studies_go(engine):
     """User 1000 under tini, with the three volumes open to writing."""
     script = "id -u; cat /proc/1/comm; touch /data/x /studies/x /registry/x && echo written"
-    assert engine.run(TAG, "sh", "-c", script).split() == ["1000", "tini", "written"]
+    assert engine.run(TAG, "sh", "-c", script, options=BASE).split() == ["1000", "tini", "written"]
 
 
-def test_the_versions_asked_for_are_in_it(engine):
-    """Torch is the argument's, Ray the package's, and boto3 is there for `ray up`."""
-    script = "import boto3, ray, sweep, torch; print(torch.__version__.split('+')[0], ray.__version__[:4])"
-    assert engine.run(TAG, "python", "-c", script).split() == ["2.13.0", "2.60"]
+def test_the_smoke_script_finds_the_versions_asked_for(engine):
+    """Python and torch are the arguments', Ray is the lock file's; AMP and an all-reduce work; the image has a name."""
+    asked = ["--torch", TORCH, "--python", PYTHON, "--ray", "2.60", "--json"]
+    told = {
+        finding["name"]: finding for finding in json.loads(engine.run(TAG, "sweep-smoke", *asked, options=READ_ONLY))
+    }
+    assert {finding["verdict"] for finding in told.values()} <= {"ok", "warn"} - {"fail"}
+    assert told["image"]["value"] == "here:v2.13-dev"
+    assert told["all-reduce"]["verdict"] == "ok"
 
 
 def test_login_shells_find_ray(engine):
     """`ray up` runs everything in login shells, which forget the image's PATH."""
-    found = engine.run(TAG, "bash", "--login", "-c", "command -v ray python rsync ssh")
+    found = engine.run(TAG, "bash", "--login", "-c", "command -v ray python rsync ssh", options=BASE)
     assert found.split() == ["/opt/venv/bin/ray", "/opt/venv/bin/python", "/usr/bin/rsync", "/usr/bin/ssh"]
 
 
 def test_ray_does_not_start_without_a_token(engine):
     """Nobody gets an open cluster out of this image by forgetting something."""
-    out = engine.run(TAG, "bash", "-c", f"{START}; echo code $?; cat /tmp/log")
+    out = engine.run(TAG, "bash", "-c", f"{START}; echo code $?; cat /tmp/log", options=BASE)
     assert "code 1" in out
     assert "no authentication token was found" in out
 
@@ -70,20 +106,103 @@ def test_health_follows_ray(engine):
         for try in $(seq 60); do sweep-healthcheck >/dev/null || break; sleep 0.5; done
         sweep-healthcheck || echo code $?
     """
-    lines = engine.run(TAG, "bash", "-c", script).splitlines()
+    lines = engine.run(TAG, "bash", "-c", script, options=BASE).splitlines()
     assert lines[:2] == ["healthy", "healthy"]
     assert lines[2].startswith("Ray ")
     assert lines[3] == "code 1"
 
 
+def test_a_study_that_docker_stops_goes_on_in_the_next_container(engine):
+    """On a read-only root: SIGTERM ends it with 130, the volume keeps what was done, a resume completes it."""
+    volumes = ("--volume=studies:/studies", "--volume=registry:/registry", "--volume=data:/data")
+    options = (*READ_ONLY, *volumes, f"--volume={ROOT / 'search_spaces'}:/home/sweep/search_spaces:ro")
+    launch = ("sweep", "launch", "search_spaces/quick.yaml", "--trials", "4", "--yes")
+    first = engine.start(TAG, *launch, options=(*options, BASE[1]))
+    first.until(lambda: "best so far" in first.logs(), 180)
+    assert first.stop(grace_s=30) == 130
+    listed = json.loads(engine.run(TAG, "sweep", "trials", "quick", "--json", options=(*options, BASE[1])))
+    assert listed
+    out = engine.run(TAG, "sweep", "resume", "quick", options=(*options, BASE[1]))
+    assert "quick v1 (champion): /registry/quick/v1" in out
+    status = json.loads(engine.run(TAG, "sweep", "status", "quick", "--json", options=(*options, BASE[1])))
+    assert status["state"] == "complete"
+
+
+def test_dev_starts_nothing_that_was_not_asked_for(engine):
+    """Without a setting it says which there are and ends; with a command alone it is that command."""
+    with pytest.raises(RuntimeError, match="nothing was asked for"):
+        engine.run(TAG)
+    with pytest.raises(RuntimeError, match="expected at least 16"):
+        engine.run(TAG, options=("--network=none", "--env=JUPYTER_TOKEN=short"))
+    assert engine.run(TAG, "sh", "-c", "ls /etc/ssh/ssh_host_*_key 2>/dev/null || echo none") == "none\n"
+
+
+def test_jupyter_and_ssh_are_reached_from_outside_together_by_their_keys_alone(engine, outside, tmp_path):
+    """Both in one container, without capabilities; wrong keys, root and no token stay out; SIGTERM ends both."""
+    for name in ("right", "wrong"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / name], check=True)
+    token = "a-token-of-some-length"
+    keys = (tmp_path / "right.pub").read_text().strip()
+    settings = (f"--env=JUPYTER_TOKEN={token}", f"--env=SSH_AUTHORIZED_KEYS={keys}", f"--network=ns:{outside}")
+    container = engine.start(TAG, options=settings)
+    container.until(container.healthy)
+
+    def ssh(key: str, user: str, *command: str) -> subprocess.CompletedProcess[str]:
+        options = [
+            "BatchMode=yes", "StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "IdentitiesOnly=yes",
+            "LogLevel=ERROR", "ConnectTimeout=10",
+        ]  # fmt: skip
+        words = ["ssh", "-F", "none", "-p", "2222", "-i", tmp_path / key, *(f"-o{option}" for option in options)]
+        return entered(outside, *words, f"{user}@127.0.0.1", *command)
+
+    assert (
+        ssh("right", "sweep", "python -c 'import ray, os; print(ray.__version__, os.getuid())'").stdout
+        == "2.60.0 1000\n"
+    )
+    assert ssh("right", "sweep", "echo $SWEEP_STORAGE $SWEEP_IMAGE").stdout == "/studies here:v2.13-dev\n"
+    for key, user in (("wrong", "sweep"), ("right", "root")):
+        refused = ssh(key, user, "id")
+        assert (refused.returncode, refused.stdout) == (255, "")
+        assert "Permission denied (publickey)" in refused.stderr
+
+    def status(path: str) -> str:
+        code = (
+            "import sys, urllib.request, urllib.error\n"
+            "try: print(urllib.request.urlopen(sys.argv[1], timeout=20).status)\n"
+            "except urllib.error.HTTPError as error: print(error.code)\n"
+        )
+        return entered(outside, sys.executable, "-c", code, f"http://127.0.0.1:8888{path}").stdout.strip()
+
+    assert status("/api/kernels") == "403"
+    assert status(f"/api/kernels?token={token}") == "200"
+    assert token not in container.inside("sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '")
+    assert container.stop(grace_s=20) == 0
+
+
+def entered(network: str, *command: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run a command of this machine in that network."""
+    return subprocess.run(
+        ["nsenter", f"--net={network}", *command], capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+def test_a_ray_node_ends_cleanly_when_it_is_stopped(engine):
+    """`ray start --block`, the command of the compose file's services, hears SIGTERM through tini."""
+    start = ("ray", "start", "--head", "--block", "--num-cpus=1", "--object-store-memory=100000000")
+    options = (*BASE, "--env=RAY_AUTH_TOKEN=0123456789abcdef0123456789abcdef")
+    node = engine.start(TAG, *start, "--node-ip-address=127.0.0.1", options=options)
+    node.until(lambda: "Ray runtime started" in node.logs())
+    assert node.stop(grace_s=30) in (0, 143)
+
+
 def test_labels_say_what_was_built(engine):
-    """Version, commit, base and torch in the labels are those of the build; the health check is kept."""
+    """Version, commit, base and what is inside, in the labels, are those of the build; the health check is kept."""
     (config,) = json.loads(engine.podman("image", "inspect", TAG))
     labels = config["Config"]["Labels"]
     prefix = "org.opencontainers.image."
     assert [labels[prefix + name] for name in ("version", "revision", "base.name")] == ["9.9.9", "abc123", standin.BASE]
-    assert labels["sweep.torch.version"] == "2.13.0"
-    assert "sweep-healthcheck" in json.dumps(config)
+    assert [labels[f"sweep.{name}.version"] for name in ("torch", "python", "ray")] == [TORCH, PYTHON, "2.60.0"]
+    assert "sweep-dev" in json.dumps(config)
 
 
 def test_nothing_of_the_building_machine_is_left(engine):
