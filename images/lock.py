@@ -19,11 +19,22 @@ import subprocess
 import sys
 from pathlib import Path
 
+from packaging.markers import Marker
+
 ROOT = Path(__file__).resolve().parents[1]
 LOCK = ROOT / "images" / "lock"
 TORCH, TORCHVISION = "2.14.1", "0.29.1"
 OLDEST_PYTHON = "3.11"
 """The oldest that the image may have; the files serve every later one too, by markers."""
+ENVIRONMENTS = [
+    {
+        "sys_platform": "linux", "os_name": "posix", "platform_system": "Linux", "platform_machine": machine,
+        "python_version": f"3.{minor}", "python_full_version": f"3.{minor}.2", "implementation_name": "cpython",
+        "platform_python_implementation": "CPython",
+    }
+    for minor in (11, 12, 13, 14)
+    for machine in ("x86_64", "aarch64")
+]  # fmt: skip
 
 HEAD = "# Written by `make lock`. What is asked for stands in images/lock.py and pyproject.toml.\n"
 REQUIREMENTS = {
@@ -83,7 +94,7 @@ def compile_lock(
     """
     source = out.with_suffix(".in")
     source.write_text("\n".join(wanted) + "\n")
-    held = {name for path in below for name in locked(path)}
+    held = {name for path in below for name in installed(path)}
     command = [
         sys.executable, "-m", "uv", "pip", "compile", *(project or []), str(source), "--output-file", str(out),
         "--generate-hashes", "--no-header", "--no-annotate", "--quiet", "--python-version", python or OLDEST_PYTHON,
@@ -99,9 +110,21 @@ def compile_lock(
     out.write_text(HEAD + out.read_text())
 
 
-def locked(path: Path) -> dict[str, str]:
-    """Package to version in a lock file; of several versions, for several Pythons, the last."""
-    return dict(re.findall(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", path.read_text(), re.MULTILINE))
+def installed(path: Path) -> set[str]:
+    """The packages of a lock file that any image has: those whose markers hold on Linux with each Python.
+
+    A line for Windows alone installs nothing here; a layer above that needs that package has to bring it.
+    """
+    lines = re.findall(r"^([A-Za-z0-9._-]+)==[^\s;\\]+(?: ; ([^\\\n]+))?", path.read_text(), re.MULTILINE)
+    names = {name for name, _ in lines}
+    return {
+        name
+        for name in names
+        if all(
+            any(own == name and (not marker or Marker(marker).evaluate(environment)) for own, marker in lines)
+            for environment in ENVIRONMENTS
+        )
+    }
 
 
 def sources() -> dict[str, str]:

@@ -47,10 +47,12 @@ class Engine:
 
     Args:
         folder: where images and settings go; `close` empties it.
+        kept: leave the images for the next run, which then builds only what has changed.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, *, kept: bool = False) -> None:
+        self.folder, self.kept = folder, kept
+        folder.mkdir(parents=True, exist_ok=True)
         storage, containers = folder / "storage.conf", folder / "containers.conf"
         storage.write_text(f'[storage]\ndriver = "overlay"\ngraphroot = "{folder}/storage"\nrunroot = "{folder}/run"\n')
         files, processes = limit(resource.RLIMIT_NOFILE, 1048576), limit(resource.RLIMIT_NPROC, 32768)
@@ -72,11 +74,13 @@ class Engine:
             ["podman", *words], env=self.env, stdin=stdin, capture_output=True, text=True, check=False
         )
         if done.returncode:
-            raise RuntimeError(f"podman {words[0]}: {(done.stdout + done.stderr)[-3000:]}")
+            raise RuntimeError(f"podman {words[0]}: {done.stdout[-1500:]}\n{done.stderr[-1500:]}")
         return done.stdout
 
     def make_base(self) -> None:
         """Import the stand-in, with what CUDA's images on Ubuntu bring that a Dockerfile may trip over."""
+        if self.kept and BASE in self.podman("images", "--format={{.Repository}}:{{.Tag}}").split():
+            return
         root = self.folder / "rootfs"
         subprocess.run(
             ["debootstrap", "--variant=minbase", "--include=ca-certificates", "bookworm", root],
@@ -97,7 +101,7 @@ class Engine:
             "build",
             "--network=host",
             "--format=docker",  # the other format has no health check
-            "--layers=false",  # nothing is built twice here, and each kept layer costs seconds
+            f"--layers={str(self.kept).lower()}",  # where nothing is built twice, each kept layer costs seconds
             *(f"--volume={source}:{place}:ro" for source, place in host_mounts(self.folder)),
             *(f"--build-arg={name}={value}" for name, value in {"BASE": BASE, **arguments}.items()),
             f"--ignorefile={dockerfile}.dockerignore",
@@ -116,10 +120,12 @@ class Engine:
         return Container(self, self.podman("run", "--detach", *LIMITS, *options, tag, *command).strip())
 
     def close(self) -> None:
-        """Remove images, containers and the folder."""
-        for words in (("rm", "-fa", "-t", "0"), ("rmi", "-fa"), ("volume", "rm", "-fa")):
+        """Remove containers and volumes; images and the folder too, unless they are kept."""
+        for words in (("rm", "-fa", "-t", "0"), ("volume", "rm", "-fa"), *(() if self.kept else (("rmi", "-fa"),))):
             with contextlib.suppress(RuntimeError):
                 self.podman(*words)
+        if self.kept:
+            return
         overlay = self.folder / "storage" / "overlay"
         subprocess.run(["umount", overlay], check=False, capture_output=True)
         shutil.rmtree(self.folder, ignore_errors=True)

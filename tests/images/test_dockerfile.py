@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import fnmatch
+import importlib.util
+import os
 import re
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from types import ModuleType
 
 import dockerfile_checks as checks
 import pytest
@@ -214,12 +217,60 @@ def test_every_locked_package_has_hashes_and_no_place(name):
     assert not re.search(r"https?://|file:|--(extra-)?index-url|--find-links|@ /", text)
 
 
-def test_no_package_is_locked_twice_in_one_image():
-    """A layer never replaces a package of a layer below it: that would keep both in the image."""
-    below = pins(f"torch-{TORCH}").keys() | pins("base").keys()
-    assert pins(f"torch-{TORCH}").keys() & pins("base").keys() == set()
+@pytest.mark.slow
+@pytest.mark.parametrize("python", ["3.11", "3.12"])
+@pytest.mark.parametrize("target", TARGETS)
+def test_the_lock_files_hold_all_that_they_need(target, python, lock, tmp_path):
+    """The resolver, allowed nothing that isn't in them, is content: in an empty environment, on each Python."""
+    subprocess.run([sys.executable, "-m", "uv", "venv", "--quiet", tmp_path / "empty"], check=True)
+    names = dict.fromkeys([f"torch-{TORCH}", "base", target])
+    command = [
+        sys.executable, "-m", "uv", "pip", "install", "--dry-run", "--require-hashes", "--python", tmp_path / "empty",
+        "--python-version", python, *(word for name in names for word in ("--requirement", LOCK / f"{name}.txt")),
+    ]  # fmt: skip
+    done = subprocess.run(command, env={**os.environ, **lock.sources()}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "ray==2.60.0" in done.stderr
+
+
+def test_a_layer_never_replaces_a_package_of_a_layer_below_it():
+    """That would keep both in the image. What is named again, for another system alone, has the same version."""
+    below = pins(f"torch-{TORCH}")
+    assert below.keys() & pins("base").keys() == set()
+    below |= pins("base")
     for target in TARGETS[1:]:
-        assert pins(target).keys() & below == set()
+        again = pins(target).keys() & below.keys()
+        assert {name: pins(target)[name] for name in again} == {name: below[name] for name in again}
+
+
+def test_what_is_for_another_system_alone_is_not_taken_for_installed(tmp_path, lock):
+    """A marker that doesn't hold on Linux, or not with each Python, leaves the package to the layers above."""
+    path = tmp_path / "base.txt"
+    hashes = " \\\n    --hash=sha256:00\n"
+    path.write_text(
+        f"everywhere==1.0{hashes}tzdata==2026.6 ; sys_platform == 'win32'{hashes}"
+        f"older==1 ; python_full_version < '3.12'{hashes}"
+        f"both==1 ; python_full_version < '3.12'{hashes}both==2 ; python_full_version >= '3.12'{hashes}"
+        f"linux==1 ; sys_platform == 'linux'{hashes}"
+    )
+    assert lock.installed(path) == {"everywhere", "both", "linux"}
+
+
+def test_pips_settings_reach_uv_by_the_environment_alone(lock, monkeypatch):
+    """An index of one's own is used, and no file names it."""
+    listed = "global.index-url='https://packages.example.com/simple'\n:env:.cert='/etc/ca.pem'\n"
+    monkeypatch.setattr(lock.subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 0, listed))
+    assert lock.sources() == {
+        "UV_DEFAULT_INDEX": "https://packages.example.com/simple", "SSL_CERT_FILE": "/etc/ca.pem",
+    }  # fmt: skip
+
+
+@pytest.fixture
+def lock() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("images_lock", IMAGES / "lock.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def test_ray_and_torch_are_the_same_in_lock_label_tag_and_clusters():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ pytestmark = [
     pytest.mark.skipif(standin.missing() is not None, reason=str(standin.missing())),
 ]
 
+KEEP = "SWEEP_TEST_IMAGES"
 ROOT = Path(__file__).parents[2]
 TAG = "localhost/pytorch-cuda:test-dev"
 # Not the Dockerfile's defaults: other versions show that the arguments decide, and of this torch a wheel without
@@ -33,8 +35,9 @@ BASE = ("--network=none", '--entrypoint=["/usr/bin/tini", "--"]')
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory):
-    """An engine that holds the image of the target `dev`, and so `base` under it."""
-    engine = standin.Engine(tmp_path_factory.mktemp("engine"))
+    """An engine that holds the image of the target `dev`, and so `base` under it; kept where KEEP names a folder."""
+    kept = os.environ.get(KEEP)
+    engine = standin.Engine(Path(kept) if kept else tmp_path_factory.mktemp("engine"), kept=bool(kept))
     try:
         context = context_for(tmp_path_factory.mktemp("context"))
         engine.make_base()
