@@ -24,13 +24,17 @@ _GENERATE = "Make one: ray get-auth-token --generate"
 
 def ray() -> Iterator[Finding]:
     """A finding each: version, token, dashboard."""
-    version = installed("ray")
-    if version is None:
-        yield Finding("Ray", "fail", "not installed", "pip install 'ray[default,tune]', or install sweep anew.")
-        return
-    yield Finding("Ray", "ok", version)
+    yield version()
     yield token()
     yield dashboard()
+
+
+def version() -> Finding:
+    """Ray's version."""
+    found = installed("ray")
+    if found is None:
+        return Finding("Ray", "fail", "not installed", "pip install 'ray[default,tune]', or install sweep anew.")
+    return Finding("Ray", "ok", found)
 
 
 def token_file() -> Path | None:
@@ -56,8 +60,9 @@ def token() -> Finding:
     path = token_file()
     if path is None or not path.is_file() or not path.stat().st_size:
         if mode == "token":
-            advice = f"Nothing can join or start a cluster. {_GENERATE}, or copy the cluster's to {path}."
-            return Finding(name, "fail", "RAY_AUTH_MODE=token, and there is none", advice)
+            # A launch without --address starts a Ray of its own, which makes itself a token.
+            advice = f"`ray start` and joining a cluster are refused. {_GENERATE}, or copy the cluster's to {path}."
+            return Finding(name, "warn", "RAY_AUTH_MODE=token, and there is none", advice)
         return Finding(name, "ok", "none yet: the first launch on this machine makes one")
     if path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
         return Finding(name, "warn", f"{path} can be read by other users", f"Keep it to yourself: chmod 600 {path}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from sweep.core.findings import Examined, Finding
 from sweep.doctor import gpus, machine, ray_check, torch_check
@@ -24,7 +24,12 @@ def smoke(expected: Mapping[str, str], place: str = "this machine") -> Examined:
     """
     if unknown := sorted(expected.keys() - set(EXPECTED)):
         raise ValueError(f"smoke: can't expect {', '.join(unknown)}; known are {', '.join(EXPECTED)}")
-    parts = {"Python": machine.python, "GPUs": gpus.gpus, "PyTorch": torch_check.torch, "Ray": ray_check.ray}
+    parts: dict[str, Callable[[], Iterable[Finding]]] = {
+        "Python": machine.python,
+        "GPUs": gpus.gpus,
+        "PyTorch": torch_check.torch,
+        "Ray": lambda: [ray_check.version()],
+    }
     findings = [finding for name, part in parts.items() for finding in guarded(name, part)]
     return Examined(place, (*findings, *compared(expected, findings)))
 

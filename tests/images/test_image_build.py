@@ -79,7 +79,7 @@ def test_the_smoke_script_finds_the_versions_asked_for(engine):
     told = {
         finding["name"]: finding for finding in json.loads(engine.run(TAG, "sweep-smoke", *asked, options=READ_ONLY))
     }
-    assert {finding["verdict"] for finding in told.values()} <= {"ok", "warn"} - {"fail"}
+    assert {finding["verdict"] for finding in told.values()} == {"ok"}
     assert told["image"]["value"] == "here:v2.13-dev"
     assert told["all-reduce"]["verdict"] == "ok"
 
@@ -195,7 +195,8 @@ def test_a_ray_node_ends_cleanly_when_it_is_stopped(engine):
     options = (*BASE, "--env=RAY_AUTH_TOKEN=0123456789abcdef0123456789abcdef")
     node = engine.start(TAG, *start, "--node-ip-address=127.0.0.1", options=options)
     node.until(lambda: "Ray runtime started" in node.logs())
-    assert node.stop(grace_s=30) in (0, 143)
+    # 1 is Ray's own code after it has ended its processes; 137 would be Docker's, after the grace.
+    assert node.stop(grace_s=60) == 1
 
 
 def test_labels_say_what_was_built(engine):

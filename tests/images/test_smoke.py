@@ -22,7 +22,7 @@ def script(monkeypatch) -> ModuleType:
     monkeypatch.setattr(gpus, "gpus", lambda: [Finding(f"GPU {index}", "ok", "NVIDIA L4") for index in range(2)])
     told = [Finding("PyTorch", "ok", "2.14.1+cu130"), Finding("CUDA", "ok", "13.0, 2 GPUs")]
     monkeypatch.setattr(torch_check, "torch", lambda: told)
-    monkeypatch.setattr(ray_check, "ray", lambda: [Finding("Ray", "ok", "2.60.0")])
+    monkeypatch.setattr(ray_check, "version", lambda: Finding("Ray", "ok", "2.60.0"))
     spec = importlib.util.spec_from_file_location("images_smoke", SCRIPT)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
