@@ -11,10 +11,12 @@ from pathlib import Path
 import ray
 from ray.job_submission import JobStatus, JobSubmissionClient
 
+import sweep
 from sweep.core.agreement import agreement
 from sweep.core.findings import Examined, Report, Versions, read_report
 from sweep.doctor.on_cluster import ALL
-from sweep.errors import InputError, WorkError
+from sweep.errors import WorkError
+from sweep.remote.jobs import connect
 
 JOB_S = 600.0
 POLL_S = 0.5
@@ -34,14 +36,13 @@ def examine_by_job(address: str, storage: Path | None, registry: Path | None) ->
         InputError: nobody answers there, or it doesn't let us in.
         WorkError: the job failed.
     """
-    try:
-        client = JobSubmissionClient(address)
-        job = client.submit_job(entrypoint=command(storage, registry), metadata={"sweep": "doctor"})
-    except (OSError, RuntimeError, ValueError) as error:
-        raise InputError(
-            f"address: no Ray cluster takes a job at {address!r} ({str(error).strip().splitlines()[0]}). "
-            "Is its dashboard reachable (ray dashboard FILE), and is RAY_AUTH_MODE=token set with its token?"
-        ) from error
+    client = connect(address)
+    job = client.submit_job(
+        entrypoint=command(storage, registry),
+        # This version of sweep, on every node that the job examines.
+        runtime_env={"py_modules": [str(Path(sweep.__file__).parent)]},
+        metadata={"job_name": "sweep doctor", "sweep": "doctor"},
+    )
     return with_submitter(parsed(_log(client, job), address))
 
 
@@ -66,7 +67,7 @@ def parsed(log: str, address: str) -> Report:
     except ValueError as error:
         said = "\n".join(f"  {line}" for line in lines[-_SHOWN:]) or "  (nothing)"
         raise WorkError(
-            f"the head at {address} gave no report. Does its image have this version of sweep? Its job said:\n{said}"
+            f"the head at {address} gave no report. Do its machines have what sweep needs? The job said:\n{said}"
         ) from error
 
 

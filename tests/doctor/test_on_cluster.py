@@ -2,6 +2,7 @@
 
 import json
 import platform
+import sys
 
 import pytest
 
@@ -108,3 +109,16 @@ def test_a_real_node_is_examined_by_a_task_on_it(ray_cluster, tmp_path):
     assert [finding.verdict for finding in together.findings] == ["ok"] * 4
     assert report.versions[0].python == report.versions[1].python == platform.python_version()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.ray
+def test_a_cluster_is_examined_by_a_job_on_its_head(ray_cluster, tmp_path, monkeypatch):
+    command = by_job.command
+    # The head of this test is this machine, where plain `python` may be another one.
+    monkeypatch.setattr(by_job, "command", lambda *folders: command(*folders).replace("python", sys.executable, 1))
+    address = f"http://{ray_cluster._private.worker.global_worker.node.webui_url}"
+    report = by_job.examine_by_job(address, tmp_path / "studies", tmp_path / "registry")
+    node, together = report.places
+    assert "PyTorch" in {finding.name for finding in node.findings}
+    assert [finding.verdict for finding in together.findings] == ["ok"] * 4
+    assert [versions.place for versions in report.versions][-1] == "this machine"
