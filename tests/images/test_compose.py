@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -97,6 +96,7 @@ def test_a_broken_promise_is_found(old, new, words):
 def test_prometheus_asks_the_ports_that_the_nodes_open():
     """The scrape configuration names the services and the port of their commands."""
     services = yaml.safe_load(TEXT)["services"]
+    assert [volume for volume in services["prometheus"]["volumes"] if volume.split(":")[1].endswith("/alerts.yml")]
     (names,) = [
         found
         for job in yaml.safe_load((IMAGES / "monitoring" / "prometheus.yml").read_text())["scrape_configs"]
@@ -106,8 +106,23 @@ def test_prometheus_asks_the_ports_that_the_nodes_open():
         assert f"--metrics-export-port={names['port']}" in services[name]["command"]
 
 
+def test_grafana_finds_the_boards_and_the_numbers_that_they_ask_for():
+    """The provider's folder is the mounted one, and the board's data source is the one that is provisioned."""
+    grafana = yaml.safe_load(TEXT)["services"]["grafana"]
+    mounts = {volume.split(":")[1]: IMAGES / volume.split(":")[0] for volume in grafana["volumes"]}
+    boards = mounts[grafana["environment"]["SWEEP_BOARDS"]]
+    provider = (mounts["/etc/grafana/provisioning/dashboards"] / "boards.yml").read_text()
+    assert "${SWEEP_BOARDS}" in provider
+    (source,) = yaml.safe_load((IMAGES / "monitoring" / "datasources" / "prometheus.yml").read_text())["datasources"]
+    (board,) = boards.glob("*.json")
+    assert f'"uid": "{source["uid"]}"' in board.read_text()
+
+
 def test_every_file_that_is_mounted_is_there():
     """A missing file would be made by Docker, as an empty folder of root's."""
-    mounted = [volume.split(":")[0] for volume in re.findall(r"[\"\s](\.{1,2}/\S+?:/\S+?)[\",\s]", TEXT)]
-    assert len(mounted) >= 3
+    services = yaml.safe_load(TEXT)["services"].values()
+    mounted = [
+        volume.split(":")[0] for service in services for volume in service.get("volumes", []) if volume[0] == "."
+    ]
+    assert len(mounted) >= 6
     assert [path for path in mounted if not (IMAGES / path).exists()] == []
