@@ -111,7 +111,8 @@ def test_resumed_sampler_advises_what_it_would_have():
         machine = replay(spec(), events[:place])
         sampler = GuidedSampler(spec())
         teach(machine, [sampler])
-        advice, event = sampler.advise(len(machine.trials)), events[place]
+        number = len(machine.trials)
+        advice, event = sampler.advise(number if number < spec().budget.trials else None), events[place]
         told = (
             (event.config, None, event.until)
             if isinstance(event, ev.TrialCreated)

@@ -1,0 +1,168 @@
+"""Machines of our own on this one: namespaces with their own network, processes, sshd, home and temporary folder.
+
+A switch in one network namespace connects them; there is no way out, and the machine's own network isn't touched. What
+they share is the file system outside of /root, /tmp, /run and /dev/shm, as a storage that all hosts mount would be.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent.parent
+NEEDED = ("ip", "nsenter", "unshare", "/usr/sbin/sshd", "ssh", "ssh-keygen", "rsync")
+BOOT_S = 30
+
+INIT = """
+set -eu
+mount --make-rprivate /
+hostname {name}
+n=0
+for kept in {kept}; do n=$((n + 1)); mkdir -p {folder}/kept/$n; mount --bind $kept {folder}/kept/$n; done
+mkdir -p {folder}/home/.ssh {folder}/home/.ray
+mount --bind {folder}/home /root
+mount -t tmpfs -o mode=1777 tmpfs /tmp
+mount -t tmpfs -o mode=1777,size=2g tmpfs /dev/shm
+mount -t tmpfs -o mode=755 tmpfs /run
+mkdir -p /run/sshd
+n=0
+for kept in {kept}; do n=$((n + 1)); mkdir -p $kept; mount --bind {folder}/kept/$n $kept; done
+mount --bind {lab}/hosts /etc/hosts
+cp {lab}/key /root/.ssh/id_ed25519
+cp {lab}/key.pub /root/.ssh/authorized_keys
+chmod 700 /root /root/.ssh
+chmod 600 /root/.ssh/*
+printf 'StrictHostKeyChecking no\\nUserKnownHostsFile /dev/null\\nLogLevel ERROR\\n' > /root/.ssh/config
+cp {lab}/bashrc /root/.bashrc
+printf '. ~/.bashrc\\n' > /root/.profile
+ssh-keygen -q -t ed25519 -N '' -f {folder}/hostkey
+exec /usr/sbin/sshd -D -e -f {lab}/sshd_config -h {folder}/hostkey
+"""
+
+SSHD = """
+PidFile none
+PasswordAuthentication no
+PermitRootLogin prohibit-password
+AuthorizedKeysFile .ssh/authorized_keys
+StrictModes no
+UsePAM no
+PrintMotd no
+MaxStartups 50
+MaxSessions 50
+"""
+
+
+def missing() -> str:
+    """What this machine lacks for a lab, in words; empty when nothing."""
+    if os.geteuid() != 0:
+        return "making namespaces needs root"
+    absent = [tool for tool in NEEDED if shutil.which(tool) is None]
+    if absent:
+        return f"not installed: {', '.join(absent)} (Debian: iproute2, openssh-server, rsync, util-linux)"
+    tried = subprocess.run(["unshare", "--net", "--mount", "--pid", "--fork", "true"], check=False, capture_output=True)
+    return "" if tried.returncode == 0 else f"namespaces can't be made here: {tried.stderr.decode().strip()}"
+
+
+class Host:
+    """One of them."""
+
+    def __init__(self, lab: Path, name: str, address: str) -> None:
+        self.name, self.address = name, address
+        self.lab, self.folder = lab, lab / name
+        self.netns = f"{lab.name}-{name}"
+        self.process: subprocess.Popen | None = None
+
+    def boot(self) -> None:
+        """Start it; returns when its sshd answers."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir()
+        places = {sys.base_prefix, sys.prefix, str(ROOT)}
+        kept = sorted(place for place in places if place.startswith(("/root/", "/tmp/")))
+        script = INIT.format(name=self.name, folder=self.folder, lab=self.lab, kept=" ".join(kept))
+        words = ["unshare", "--mount", "--pid", "--fork", "--uts", "--ipc", "--mount-proc", "--kill-child"]
+        with (self.folder / "init.log").open("w") as log:
+            self.process = subprocess.Popen(
+                ["nsenter", f"--net=/run/netns/{self.netns}", *words, "bash", "-c", script],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+            )  # fmt: skip
+        deadline = time.monotonic() + BOOT_S
+        while not self._answers():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise AssertionError(f"{self.name} doesn't boot: {(self.folder / 'init.log').read_text()}")
+            time.sleep(0.1)
+
+    def _answers(self) -> bool:
+        knock = f"exec 3<>/dev/tcp/{self.address}/22"
+        words = ["nsenter", f"--net=/run/netns/{self.netns}", "bash", "-c", knock]
+        return subprocess.run(words, check=False, capture_output=True).returncode == 0
+
+    def kill(self) -> None:
+        """Pull the plug: every process of it is gone."""
+        if self.process is not None and self.process.poll() is None:
+            for child in self._init():
+                with suppress(ProcessLookupError):
+                    os.kill(child, signal.SIGKILL)
+            self.process.kill()
+            self.process.wait()
+
+    def run(self, command: str, *, timeout: float = 120, check: bool = True) -> subprocess.CompletedProcess:
+        """A command line in a login shell's environment there."""
+        (init,) = self._init()
+        path = f"{sys.prefix}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+        words = ["nsenter", "-t", str(init), "-n", "-m", "-p", "-u", "-i", "--wd=/root", "env", "-i", "HOME=/root"]
+        words += ["USER=root", "TERM=xterm", "LANG=C.UTF-8", f"PATH={path}", "RAY_AUTH_MODE=token"]
+        done = subprocess.run(
+            [*words, "bash", "-c", command], check=False, capture_output=True, text=True, timeout=timeout
+        )
+        if check and done.returncode:
+            raise AssertionError(f"{self.name}: {command}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}")
+        return done
+
+    def _init(self) -> list[int]:
+        assert self.process is not None
+        # unshare is nsenter's own process; its only child is the host's init.
+        found = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        return [int(each) for each in found]
+
+
+@contextmanager
+def lab(*names: str):
+    """Hosts of these names, booted and connected; yields name to `Host`, and the folder that they share."""
+    folder = Path(tempfile.mkdtemp(prefix="swlab", dir="/var/tmp"))
+    switch = f"{folder.name}-switch"
+    hosts = {name: Host(folder, name, f"10.77.0.{10 + place}") for place, name in enumerate(names)}
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / "key"], check=True)
+    (folder / "sshd_config").write_text(SSHD)
+    lines = [f"{host.address} {name}" for name, host in hosts.items()]
+    (folder / "hosts").write_text("\n".join(["127.0.0.1 localhost", *lines, ""]))
+    (folder / "bashrc").write_text(f"export PATH={sys.prefix}/bin:$PATH RAY_AUTH_MODE=token\nulimit -c 0\n")
+    try:
+        _ip("netns", "add", switch)
+        _ip("-n", switch, "link", "add", "br0", "type", "bridge")
+        _ip("-n", switch, "link", "set", "br0", "up")
+        for host in hosts.values():
+            _ip("netns", "add", host.netns)
+            _ip("link", "add", "eth0", "netns", host.netns, "type", "veth", "peer", "name", host.name, "netns", switch)
+            _ip("-n", switch, "link", "set", host.name, "master", "br0", "up")
+            _ip("-n", host.netns, "addr", "add", f"{host.address}/24", "dev", "eth0")
+            _ip("-n", host.netns, "link", "set", "eth0", "up")
+            _ip("-n", host.netns, "link", "set", "lo", "up")
+            host.boot()
+        yield hosts, folder
+    finally:
+        for host in hosts.values():
+            host.kill()
+        for netns in [switch, *(host.netns for host in hosts.values())]:
+            subprocess.run(["ip", "netns", "del", netns], check=False, capture_output=True)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _ip(*words: str) -> None:
+    subprocess.run(["ip", *words], check=True, capture_output=True)
