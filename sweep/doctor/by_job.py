@@ -15,11 +15,12 @@ import sweep
 from sweep.core.agreement import agreement
 from sweep.core.findings import Examined, Report, Versions, read_report
 from sweep.doctor.on_cluster import ALL
-from sweep.errors import WorkError
+from sweep.errors import InputError, WorkError
 from sweep.remote.jobs import connect
 
 JOB_S = 600.0
 POLL_S = 0.5
+AGENT_S = 90.0
 _HERE = "this machine"
 _SHOWN = 5
 
@@ -37,12 +38,7 @@ def examine_by_job(address: str, storage: Path | None, registry: Path | None) ->
         WorkError: the job failed.
     """
     client = connect(address)
-    job = client.submit_job(
-        entrypoint=command(storage, registry),
-        # This version of sweep, on every node that the job examines.
-        runtime_env={"py_modules": [str(Path(sweep.__file__).parent)]},
-        metadata={"job_name": "sweep doctor", "sweep": "doctor"},
-    )
+    job = _submit(client, command(storage, registry))
     return with_submitter(parsed(_log(client, job), address))
 
 
@@ -81,6 +77,25 @@ def with_submitter(report: Report) -> Report:
     others = [finding for place in report.places if place.place == ALL for finding in place.findings]
     together = (*compared, *(finding for finding in others if finding.name not in names))
     return Report((*places, Examined(ALL, together)), versions)
+
+
+def _submit(client: JobSubmissionClient, entrypoint: str) -> str:
+    deadline = time.monotonic() + AGENT_S
+    while True:
+        try:
+            return str(
+                client.submit_job(
+                    entrypoint=entrypoint,
+                    # This version of sweep, on every node that the job examines.
+                    runtime_env={"py_modules": [str(Path(sweep.__file__).parent)]},
+                    metadata={"job_name": "sweep doctor", "sweep": "doctor"},
+                )
+            )
+        except RuntimeError as error:
+            # A head that has just started, or is busy, answers so until its agent has told of itself.
+            if "No available agent" not in str(error) or time.monotonic() > deadline:
+                raise InputError(f"the cluster took no job: {str(error).strip()}") from error
+        time.sleep(POLL_S)
 
 
 def _log(client: JobSubmissionClient, job: str) -> str:

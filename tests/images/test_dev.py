@@ -131,7 +131,8 @@ python = [sys.executable, "-c"]
 services = {name: [*python, source] for name, source in zip(("one", "two"), sys.argv[2:4])}
 sys.exit(dev.run(services, [*python, sys.argv[4]] if len(sys.argv) > 4 else []))
 """
-FOREVER = "import time; print('up', flush=True); time.sleep(600)"
+# In one write: two services share the output.
+FOREVER = "import os, time; os.write(1, b'up\\n'); time.sleep(600)"
 
 
 def supervised(*sources: str) -> subprocess.Popen[str]:
