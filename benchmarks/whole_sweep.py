@@ -4,8 +4,8 @@
 
 Sides in turn, each seed: this project (`--executor ray`), a script as Ray Tune's documentation writes it (OptunaSearch,
 ASHAScheduler, DataLoader), and Optuna alone with its successive-halving pruner. The same space, number of trials,
-sampler seed, rungs and model, on scikit-learn's digits. The scripts are in benchmarks/rivals. Each core is a place for
-a trial; with `--gpu 0.125` the one GPU has 8.
+sampler seed, rungs, model, images and schedule, on scikit-learn's digits. The scripts are in benchmarks/rivals. Each
+core is a place for a trial; with `--gpu 0.125` the one GPU has 8.
 
 The busy share is the seconds inside training and evaluation over slots times the time from the first trial's start to
 the last one's end, by the notes that each side's trials write (benchmarks/rivals/book.py).
@@ -46,6 +46,7 @@ parameters:
   lr: {{min: 1e-4, max: 1e-1, log: true}}
   weight_decay: {{min: 1e-3, max: 1.0, log: true}}
   batch_size: [32, 64, 128]
+  schedule: onecycle
 search: {{algorithm: gp, seed: {seed}}}
 scheduler: {{type: asha, time_attr: epoch, max_t: {epochs}, grace_period: 1, reduction_factor: 3}}
 budget: {{trials: {trials}}}

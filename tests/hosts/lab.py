@@ -66,8 +66,19 @@ def missing() -> str:
     absent = [tool for tool in NEEDED if shutil.which(tool) is None]
     if absent:
         return f"not installed: {', '.join(absent)} (Debian: iproute2, openssh-server, rsync, util-linux)"
-    tried = subprocess.run(["unshare", "--net", "--mount", "--pid", "--fork", "true"], check=False, capture_output=True)
-    return "" if tried.returncode == 0 else f"namespaces can't be made here: {tried.stderr.decode().strip()}"
+    name = f"swlab-try-{os.getpid()}"
+    for words in (
+        ["unshare", "--net", "--mount", "--pid", "--uts", "--ipc", "--fork", "--mount-proc", "true"],
+        ["ip", "netns", "add", name],
+        ["ip", "-n", name, "link", "add", "br0", "type", "bridge"],
+        ["ip", "link", "add", "e0", "netns", name, "type", "veth", "peer", "name", "e1", "netns", name],
+        ["ip", "netns", "del", name],
+    ):
+        tried = subprocess.run(words, check=False, capture_output=True, text=True)
+        if tried.returncode:
+            subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
+            return f"namespaces can't be made here: {' '.join(words)}: {tried.stderr.strip()}"
+    return ""
 
 
 class Host:
