@@ -43,8 +43,10 @@ class Asked:
 
     @property
     def subject(self) -> str:
-        """What it is about: a study, or a file."""
-        return next((word for word in self.arguments[1:] if not word.startswith("-")), "")
+        """What it is about: a study, or for `launch` a file, which may stand behind options and their values."""
+        words = [word for word in self.arguments[1:] if not word.startswith("-")]
+        files = [word for word in words if kind_of(word) == "file"] if self.verb == "launch" else []
+        return next(iter(files or words), "")
 
 
 def asked(arguments: Sequence[str]) -> Asked | None:
