@@ -35,6 +35,11 @@ def test_other_lines_are_for_here(line):
     assert asked(line.split()) is None
 
 
+def test_the_file_of_a_launch_is_found_behind_options():
+    assert asked(f"launch --set a.b=c --name x a.yaml --address {HEAD}".split()).subject == "a.yaml"
+    assert asked(f"trials vit --sort -lr --address {HEAD}".split()).subject == "vit"
+
+
 def test_a_cluster_is_named_by_its_file_too():
     found = asked(["resume", "vit", "--detach", "--address", "cluster/gpu.yaml"])
     assert found == Asked("cluster/gpu.yaml", "file", ("resume", "vit"), detach=True)
