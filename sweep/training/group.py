@@ -27,7 +27,7 @@ class Group:
         """This process's own device of a kind, by number: some of torch.cuda's functions take no plain "cuda"."""
         import torch
 
-        return torch.device("cuda", torch.cuda.current_device()) if device == torch.device("cuda") else device
+        return torch.device("cuda", 0) if device == torch.device("cuda") else device
 
     def wrap(self, model: nn.Module, device: torch.device) -> nn.Module:
         """The model to train with, whose gradients are the mean over the processes."""

@@ -313,11 +313,11 @@ def test_no_share_of_a_gpu_means_cpu(make):
     assert ctx.device.type == "cpu"
 
 
-@pytest.mark.parametrize(("gpu", "expected"), [(0, "cpu"), (0.25, "cuda"), (2, "cuda")])
+@pytest.mark.parametrize(("gpu", "expected"), [(0, "cpu"), (0.25, "cuda:0"), (2, "cuda:0")])
 def test_auto_is_cuda_for_a_trial_with_a_share_of_it(make, monkeypatch, gpu, expected):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     ctx, _ = make(device="auto", gpu=gpu)
-    assert ctx.device.type == expected
+    assert str(ctx.device) == expected, "some of torch.cuda's functions take no device without a number"
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")

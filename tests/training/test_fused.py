@@ -322,15 +322,19 @@ def test_smoothed_cross_entropy_is_torchs_for_each_lane(lanes, size, classes, sm
 def test_masks_have_their_rate_and_repeat_themselves():
     shapes = [dropout.Shape((100, 50), 0), dropout.Shape((100, 20), 1)]
 
-    def draw(seed):
-        return dropout.draw(shapes, [0.25, 0.0], torch.Generator().manual_seed(seed))
+    def draw(*seeds):
+        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        drawn = dropout.Drawn(shapes, [[0.25, 0.0]] * len(seeds), generators)
+        return drawn.cut(drawn.draw())
 
-    first, none = draw(3)
+    first, none = draw(3, 4)
+    assert first.shape == (2, 100, 50)
+    assert none.shape == (2, 100, 20)
     assert sorted(first.unique().tolist()) == pytest.approx([0, 4 / 3])
-    assert float((first == 0).float().mean()) == pytest.approx(0.25, abs=0.03)
+    assert float((first[0] == 0).float().mean()) == pytest.approx(0.25, abs=0.03)
     assert bool((none == 1).all())
-    assert torch.equal(first, draw(3)[0])
-    assert not torch.equal(first, draw(4)[0])
+    assert torch.equal(first[0], draw(3)[0][0]), "a lane's masks don't depend on its neighbours"
+    assert not torch.equal(first[0], first[1])
 
 
 @pytest.mark.gpu
