@@ -11,16 +11,14 @@ from pathlib import Path
 import ray
 from ray.job_submission import JobStatus, JobSubmissionClient
 
-import sweep
 from sweep.core.agreement import agreement
 from sweep.core.findings import Examined, Report, Versions, read_report
 from sweep.doctor.on_cluster import ALL
-from sweep.errors import InputError, WorkError
-from sweep.remote.jobs import connect
+from sweep.errors import WorkError
+from sweep.remote.jobs import connect, own_version, send
 
 JOB_S = 600.0
 POLL_S = 0.5
-AGENT_S = 90.0
 _HERE = "this machine"
 _SHOWN = 5
 
@@ -38,7 +36,13 @@ def examine_by_job(address: str, storage: Path | None, registry: Path | None) ->
         WorkError: the job failed.
     """
     client = connect(address)
-    job = _submit(client, command(storage, registry))
+    # This version of sweep, on every node that the job examines.
+    job = send(
+        client,
+        entrypoint=command(storage, registry),
+        runtime_env=own_version(),
+        metadata={"job_name": "sweep doctor", "sweep": "doctor"},
+    )
     return with_submitter(parsed(_log(client, job), address))
 
 
@@ -77,25 +81,6 @@ def with_submitter(report: Report) -> Report:
     others = [finding for place in report.places if place.place == ALL for finding in place.findings]
     together = (*compared, *(finding for finding in others if finding.name not in names))
     return Report((*places, Examined(ALL, together)), versions)
-
-
-def _submit(client: JobSubmissionClient, entrypoint: str) -> str:
-    deadline = time.monotonic() + AGENT_S
-    while True:
-        try:
-            return str(
-                client.submit_job(
-                    entrypoint=entrypoint,
-                    # This version of sweep, on every node that the job examines.
-                    runtime_env={"py_modules": [str(Path(sweep.__file__).parent)]},
-                    metadata={"job_name": "sweep doctor", "sweep": "doctor"},
-                )
-            )
-        except RuntimeError as error:
-            # A head that has just started, or is busy, answers so until its agent has told of itself.
-            if "No available agent" not in str(error) or time.monotonic() > deadline:
-                raise InputError(f"the cluster took no job: {str(error).strip()}") from error
-        time.sleep(POLL_S)
 
 
 def _log(client: JobSubmissionClient, job: str) -> str:

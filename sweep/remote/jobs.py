@@ -26,7 +26,11 @@ STOP_WAIT_S = 120
 EXCLUDED = ("/.git", "/.venv", "/studies", "/registry", "__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache")
 """Not sent with the working directory, beside what .gitignore and .rayignore name."""
 
+AGENT_S = 90.0
+"""How long a head may take until it accepts jobs."""
+
 INTERRUPTED = 130
+_AGENT_POLL_S = 0.5
 _RETRY_S, _PAUSE_S = 2.0, 0.2
 _TRIES = 30
 _HEADLINE = "Running entrypoint for job "
@@ -68,16 +72,34 @@ def submit(client: JobSubmissionClient, asked: Asked, folder: Path) -> str:
     if asked.verb == "launch":
         words = ["launch", *_within(words[1:], asked.subject, folder), "--yes"]
     name = Path(asked.subject).stem if asked.verb == "launch" else asked.subject
-    try:
-        return str(
-            client.submit_job(
-                entrypoint=shlex.join(["python", "-m", "sweep.cli.there", *words]),
-                runtime_env=_environment(folder),
-                metadata={"job_name": f"sweep {asked.verb} {name}".strip(), "sweep": asked.verb, "study": name},
-            )
-        )
-    except (OSError, RuntimeError, ValueError) as error:
-        raise InputError(f"the cluster took no job: {error}") from error
+    return send(
+        client,
+        entrypoint=shlex.join(["python", "-m", "sweep.cli.there", *words]),
+        runtime_env=_environment(folder),
+        metadata={"job_name": f"sweep {asked.verb} {name}".strip(), "sweep": asked.verb, "study": name},
+    )
+
+
+def send(client: JobSubmissionClient, **job: Any) -> str:
+    """Submit a job, of these arguments of `submit_job`; its id.
+
+    Raises:
+        InputError: the cluster doesn't take it.
+    """
+    deadline = time.monotonic() + AGENT_S
+    while True:
+        try:
+            return str(client.submit_job(**job))
+        except (OSError, RuntimeError, ValueError) as error:
+            # A head that has just started, or is busy, answers so until its agent has told of itself.
+            if "No available agent" not in str(error) or time.monotonic() > deadline:
+                raise InputError(f"the cluster took no job: {str(error).strip()}") from error
+        time.sleep(_AGENT_POLL_S)
+
+
+def own_version() -> dict[str, Any]:
+    """The part of a job's runtime environment that brings this version of sweep along."""
+    return {"py_modules": [str(Path(sweep.__file__).parent)]}
 
 
 def follow(client: JobSubmissionClient, job: str, write: Callable[[str], object]) -> int:
@@ -153,7 +175,7 @@ def _environment(folder: Path) -> dict[str, Any]:
     return {
         "working_dir": str(folder),
         "excludes": list(EXCLUDED),
-        "py_modules": [str(Path(sweep.__file__).parent)],
+        **own_version(),
         "env_vars": {"RAY_JOB_STOP_SIGNAL": "SIGINT", "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_WAIT_S)},
     }
 

@@ -10,6 +10,7 @@ from sweep.core.findings import Examined, Finding, Report, Versions
 from sweep.doctor import by_job, on_cluster
 from sweep.errors import InputError, WorkError
 from sweep.executors import cluster
+from sweep.remote import jobs
 
 HEAD = {"node:__internal_head__": 1.0}
 
@@ -96,11 +97,11 @@ def test_a_head_whose_agent_is_not_there_yet_is_asked_again(monkeypatch):
                 raise answer
             return answer
 
-    monkeypatch.setattr(by_job, "POLL_S", 0)
+    monkeypatch.setattr(jobs, "_AGENT_POLL_S", 0)
     early = RuntimeError("500: No available agent to submit job, please try again later..")
-    assert by_job._submit(Client(early, early, "job-1"), "true") == "job-1"
+    assert jobs.send(Client(early, early, "job-1"), entrypoint="true") == "job-1"
     with pytest.raises(InputError, match="took no job: 403"):
-        by_job._submit(Client(RuntimeError("403: no")), "true")
+        jobs.send(Client(RuntimeError("403: no")), entrypoint="true")
 
 
 def test_another_ray_on_the_head_is_a_finding_and_not_a_defect(monkeypatch, tmp_path):
@@ -135,7 +136,7 @@ def test_a_cluster_is_examined_by_a_job_on_its_head(ray_cluster, tmp_path, monke
     # The head of this test is this machine, where plain `python` may be another one.
     monkeypatch.setattr(by_job, "command", lambda *folders: command(*folders).replace("python", sys.executable, 1))
     address = f"http://{ray_cluster._private.worker.global_worker.node.webui_url}"
-    monkeypatch.setattr(by_job, "AGENT_S", 20.0)
+    monkeypatch.setattr(jobs, "AGENT_S", 20.0)
     try:
         report = by_job.examine_by_job(address, tmp_path / "studies", tmp_path / "registry")
     except InputError as error:
