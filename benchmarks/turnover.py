@@ -1,11 +1,12 @@
 """How many trials a second start and end: the search's own cost, with a training function that does nothing.
 
-    python benchmarks/turnover.py [--trials 400] [--reports 3] [--torch]
+    python benchmarks/turnover.py [--trials 400] [--reports 3] [--torch] [--tpe]
 
 Sides, in turn on one Ray: Ray Tune as documented (a function, random search), Ray Tune with actors reused,
 and this project's executors with all that they do besides: a log that is synced at each report, Optuna's journal,
-TensorBoard files. With --torch the function imports torch, as every real one does. Each side runs once to warm up.
-Sides that start a process for each trial run at most 40 trials: they take a second each, and 400 would tell the same.
+TensorBoard files. With --torch the function imports torch, as every real one does; with --tpe all sides ask Optuna's
+TPE, Ray Tune through its OptunaSearch. Each side runs once to warm up. Sides that start a process for each trial run
+at most 40 trials: they take a second each, and 400 would tell the same.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from pathlib import Path
 
 import ray
 from ray import tune
+from ray.tune.search.optuna import OptunaSearch
 
 import sweep
 
@@ -41,7 +43,7 @@ SPEC = """
 entrypoint: {folder}/train.py:train
 metric: {{name: loss, goal: minimize}}
 parameters: {{x: {{min: 0.1, max: 1.0}}}}
-search: {{algorithm: random}}
+search: {{algorithm: {algorithm}}}
 scheduler: {{type: none, max_t: {reports}}}
 budget: {{trials: {trials}}}
 resources: {{cpu: 1}}
@@ -52,7 +54,7 @@ SLOW = ("Ray Tune, as documented", "sweep --executor tune")
 MOST_SLOW = 40
 
 
-def plain_tune(trials: int, reports: int, folder: Path, *, reuse: bool, with_torch: bool) -> None:
+def plain_tune(trials: int, reports: int, folder: Path, *, reuse: bool, with_torch: bool, tpe: bool) -> None:
     """The same search, written on Ray Tune by its documentation."""
 
     def train(config: dict[str, float]) -> None:
@@ -66,17 +68,24 @@ def plain_tune(trials: int, reports: int, folder: Path, *, reuse: bool, with_tor
     tune.Tuner(
         tune.with_resources(train, {"cpu": 1}),
         param_space={"x": tune.uniform(0.1, 1.0)},
-        tune_config=tune.TuneConfig(metric="loss", mode="min", num_samples=trials, reuse_actors=reuse),
+        tune_config=tune.TuneConfig(
+            metric="loss",
+            mode="min",
+            num_samples=trials,
+            reuse_actors=reuse,
+            search_alg=OptunaSearch() if tpe else None,
+        ),
         run_config=tune.RunConfig(storage_path=str(folder), name="plain", verbose=0),
     ).fit()
 
 
-def ours(trials: int, reports: int, folder: Path, *, executor: str, with_torch: bool) -> None:
+def ours(trials: int, reports: int, folder: Path, *, executor: str, with_torch: bool, tpe: bool) -> None:
     """The same search by this project."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "train.py").write_text(TRAIN.format(imports="import torch" if with_torch else "", reports=reports))
     spec = folder / "noop.yaml"
-    spec.write_text(SPEC.format(folder=folder, reports=reports, trials=trials))
+    algorithm = "tpe" if tpe else "random"
+    spec.write_text(SPEC.format(folder=folder, reports=reports, trials=trials, algorithm=algorithm))
     study = sweep.launch(spec, overrides=[f"storage={folder / 'studies'}"], executor=executor)
     if study.status["state"] != "complete":
         raise SystemExit(f"{executor}: {study}")
@@ -98,18 +107,21 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=400)
     parser.add_argument("--reports", type=int, default=3)
     parser.add_argument("--torch", action="store_true")
+    parser.add_argument("--tpe", action="store_true")
     options = parser.parse_args()
     logging.getLogger("ray").setLevel(logging.ERROR)
     ray.init(num_cpus=os.cpu_count(), log_to_driver=False, logging_level=logging.ERROR)
-    n, torch_too = options.reports, options.torch
+    n = options.reports
+    way = {"with_torch": options.torch, "tpe": options.tpe}
     sides: dict[str, Callable[[int, Path], None]] = {
-        "Ray Tune, as documented": lambda k, f: plain_tune(k, n, f, reuse=False, with_torch=torch_too),
-        "Ray Tune, actors reused": lambda k, f: plain_tune(k, n, f, reuse=True, with_torch=torch_too),
-        "sweep --executor tune": lambda k, f: ours(k, n, f, executor="tune", with_torch=torch_too),
-        "sweep --executor ray": lambda k, f: ours(k, n, f, executor="ray", with_torch=torch_too),
-        "sweep --executor inline": lambda k, f: ours(k, n, f, executor="inline", with_torch=torch_too),
+        "Ray Tune, as documented": lambda k, f: plain_tune(k, n, f, reuse=False, **way),
+        "Ray Tune, actors reused": lambda k, f: plain_tune(k, n, f, reuse=True, **way),
+        "sweep --executor tune": lambda k, f: ours(k, n, f, executor="tune", **way),
+        "sweep --executor ray": lambda k, f: ours(k, n, f, executor="ray", **way),
+        "sweep --executor inline": lambda k, f: ours(k, n, f, executor="inline", **way),
     }
-    print(f"{options.trials} trials, {n} reports each, torch {'imported' if torch_too else 'not used'} by the function")
+    search = "Optuna's TPE" if options.tpe else "random search"
+    print(f"{options.trials} trials, {n} reports each, torch {'imported' if options.torch else 'not used'}, {search}")
     print(f"{'':26} {'trials':>6} {'trials/s':>9} {'ratio':>7}")
     first = 0.0
     for name, run in sides.items():

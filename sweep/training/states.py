@@ -6,6 +6,8 @@ import copy
 import json
 import shutil
 import sys
+import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -21,18 +23,25 @@ JSON_FILE = "state.json"
 FOLDER = "state"
 
 
+_taking = threading.Lock()
+"""Torch lets go of the interpreter in each call. Threads that copy or save hundreds of tensors at the same time would
+hand it back and forth at each: one after the other they are many times as quick."""
+
+
 class Snapshot:
     """A state as it is now, to be written later.
 
     Args:
         state: a mapping of tensors and plain values, or a folder.
         copied: whether the mapping may change before it is written; its tensors are then copied to the CPU's memory.
-            Those of a GPU are copied by the GPU itself, in the order of its work, which nobody here waits for.
+            Those of a GPU are copied by the GPU itself, in the order of its work, which nobody here waits for. Tensors
+            that are parts of larger ones are copied in any case, or the file would hold all of those.
     """
 
     def __init__(self, state: Any, *, copied: bool) -> None:
         self._copies: list[torch.cuda.Event] = []
-        self.state = self._copy(state) if copied and isinstance(state, Mapping) else state
+        with _taking:
+            self.state = self._copy(state, all_of_it=copied) if isinstance(state, Mapping) else state
 
     def write(self, target: Path) -> None:
         """Write it into a checkpoint folder; see `write`."""
@@ -40,14 +49,18 @@ class Snapshot:
             each.synchronize()
         write(target, self.state)
 
-    def _copy(self, state: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _copy(self, state: Mapping[str, Any], *, all_of_it: bool) -> Mapping[str, Any]:
         torch = sys.modules.get("torch")
         if torch is None:
-            return copy.deepcopy(state)
-        tensors = {id(each): each for each in _tensors(state, torch.Tensor)}
+            return copy.deepcopy(state) if all_of_it else state
+        from sweep.training import packing
+
+        tensors = list(_tensors(state, torch.Tensor))
+        if not all_of_it and not any(map(packing.is_part, tensors)):
+            return state
         # What deepcopy finds here it takes as the copy: tensors that it would refuse, and each only once.
-        memo = {key: _to_host(each) for key, each in tensors.items()}
-        for device in {each.device for each in tensors.values() if each.is_cuda}:
+        memo = packing.to_host(tensors)
+        for device in {each.device for each in tensors if each.is_cuda}:
             self._copies.append(torch.cuda.current_stream(device).record_event())
         return copy.deepcopy(state, memo)
 
@@ -61,20 +74,6 @@ def _tensors(value: Any, tensor: type) -> Iterator[Any]:
     elif isinstance(value, list | tuple | set):
         for each in value:
             yield from _tensors(each, tensor)
-
-
-def _to_host(tensor: torch.Tensor) -> torch.Tensor:
-    import torch
-
-    if tensor.is_cuda:
-        # Only into pinned memory can a GPU copy while Python goes on.
-        copied = torch.empty_like(tensor, device="cpu", pin_memory=True, requires_grad=False)
-        copied.copy_(tensor.detach(), non_blocking=True)
-    else:
-        copied = tensor.detach().to("cpu", copy=True)
-    if isinstance(tensor, torch.nn.Parameter):
-        return torch.nn.Parameter(copied, tensor.requires_grad)
-    return copied.requires_grad_(tensor.requires_grad)
 
 
 def write(target: Path, state: Mapping[str, Any] | Path | str) -> None:
@@ -114,15 +113,32 @@ def _copy(folder: Path, target: Path) -> None:
 def _write_torch(file: Path, state: Mapping[str, Any]) -> None:
     import torch
 
-    torch.save(dict(state), file)
     try:
-        # Mapped, so only the structure is read: what can't come back is told now, not when the trial must resume.
-        torch.load(file, weights_only=True, mmap=True, map_location="cpu")
+        with _taking:
+            torch.save(dict(state), file)
+            if not _comes_back(state):
+                # Mapped, so only the structure is read: what can't come back is told now, not when it must.
+                torch.load(file, weights_only=True, mmap=True, map_location="cpu")
     except UnpicklingError as error:
         raise TrainingError(
             "checkpoint: the state holds more than tensors and plain values, and could only be read back by running "
             f"code from the file: {_first_line(error)} Convert it, or save it into a folder and give that."
         ) from error
+
+
+_PLAIN = {str, bytes, int, float, bool, type(None)}
+
+
+def _comes_back(value: Any) -> bool:
+    """Whether torch surely reads it without running code: told by looking, many times as quick as by reading."""
+    import torch
+
+    kind = type(value)
+    if kind in _PLAIN or kind is torch.Tensor or kind is torch.nn.Parameter:
+        return True
+    if kind is dict or kind is OrderedDict:
+        return all(map(_comes_back, value)) and all(map(_comes_back, value.values()))
+    return kind in {list, tuple, set} and all(map(_comes_back, value))
 
 
 def _write_json(file: Path, state: Mapping[str, Any]) -> None:
@@ -149,10 +165,14 @@ def read(folder: Path, device: Callable[[], torch.device | str]) -> Any:
     if (folder / TORCH_FILE).exists():
         import torch
 
+        from sweep.training import packing
+
         try:
-            return torch.load(folder / TORCH_FILE, map_location=device(), weights_only=True)
+            state = torch.load(folder / TORCH_FILE, map_location=device(), weights_only=True)
         except UnpicklingError as error:
             raise CheckpointError(f"{folder / TORCH_FILE} holds more than tensors and plain values.") from error
+        # Each with a memory of its own again: kernels are quicker on aligned ones, and one that stays keeps no other.
+        return copy.deepcopy(state, packing.apart(_tensors(state, torch.Tensor)))
     if (folder / JSON_FILE).exists():
         return json.loads((folder / JSON_FILE).read_text(encoding="utf-8"))
     if (folder / FOLDER).is_dir():

@@ -160,9 +160,9 @@ def test_a_graph_on_a_gpu_trains_what_single_kernels_do(run, more):
     fields = {"device": "cuda", "gpu": 0.5, "max_t": 3}
     one_by_one = run({**config, "cuda_graphs": False}, name="single", **fields)
     recorded = run({**config, "cuda_graphs": True}, name="recorded", **fields)
-    for before, after in zip(one_by_one.reports, recorded.reports, strict=True):
-        # TF32 and kernels that add in any order part the weights, a deep network's sooner.
-        assert after["train_loss"] == pytest.approx(before["train_loss"], rel=0.03)
+    for epoch, (before, after) in enumerate(zip(one_by_one.reports, recorded.reports, strict=True)):
+        # TF32 and kernels that add in any order part the weights, a deep network's sooner and from epoch to epoch.
+        assert after["train_loss"] == pytest.approx(before["train_loss"], rel=0.03 * 2**epoch)
 
 
 @pytest.mark.gpu
