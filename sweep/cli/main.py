@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 import sweep
-from sweep.cli import cluster, control, converting, diagnosing, launching, models, reading, remotely
+from sweep.cli import cluster, control, converting, diagnosing, launching, models, reading, remotely, reporting
 from sweep.errors import SweepError
 from sweep.remote.asking import asked
 
@@ -30,6 +30,7 @@ app = typer.Typer(
 launching.register(app)
 control.register(app)
 reading.register(app)
+reporting.register(app)
 models.register(app)
 converting.register(app)
 diagnosing.register(app)

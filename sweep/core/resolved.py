@@ -19,10 +19,15 @@ from sweep.core.units import format_duration
 _NOT_HASHED = ("storage",)
 
 
-def resolved_yaml(spec: StudySpec) -> str:
-    """The complete file, defaults written out; loading it gives an equal spec."""
+def resolved_yaml(spec: StudySpec, *, defaults: bool = True) -> str:
+    """A file that loads as an equal spec.
+
+    Args:
+        spec: the study.
+        defaults: whether it also says what goes without saying.
+    """
     lines: list[str] = []
-    for key, value in _content(spec).items():
+    for key, value in (_content(spec) if defaults else _told(spec)).items():
         if key == "parameters":
             lines.append(f"{key}:")
             lines += _parameter_lines(nested(value), spec, "  ")
@@ -32,7 +37,7 @@ def resolved_yaml(spec: StudySpec) -> str:
         elif isinstance(value, list) and value:
             lines.append(f"{key}:")
             lines += [f"  - {flow(item)}" for item in value]
-        elif value is not None or key == "promote":
+        elif value is not None or (defaults and key == "promote"):
             lines.append(f"{key}: {flow(value)}")
     return "\n".join(lines) + "\n"
 
@@ -97,18 +102,25 @@ def _content(spec: StudySpec) -> dict[str, Any]:
     return {key: _plain(key, getattr(spec, key)) for key in ORDER}
 
 
-def _plain(key: str, value: Any) -> Any:
+def _told(spec: StudySpec) -> dict[str, Any]:
+    """Those keys that differ from their defaults."""
+    content = {key: _plain(key, getattr(spec, key), defaults=False) for key in ORDER}
+    usual = {key: field.get_default(call_default_factory=True) for key, field in StudySpec.model_fields.items()}
+    return {key: value for key, value in content.items() if value and getattr(spec, key) != usual[key]}
+
+
+def _plain(key: str, value: Any, *, defaults: bool = True) -> Any:
     if key == "parameters":
         return {name: _parameter(one) for name, one in value.items()}
     if isinstance(value, Section):
-        return _section(value)
+        return _section(value, defaults=defaults)
     if isinstance(value, list):
-        return [_section(item) if isinstance(item, Section) else item for item in value]
+        return [_section(item, defaults=defaults) if isinstance(item, Section) else item for item in value]
     return value
 
 
-def _section(section: Section) -> dict[str, Any]:
-    fields = section.model_dump(by_alias=True)
+def _section(section: Section, *, defaults: bool) -> dict[str, Any]:
+    fields = section.model_dump(by_alias=True, exclude_defaults=not defaults)
     if fields.get("time") is not None:
         fields["time"] = format_duration(fields["time"]) or fields["time"]
     return fields

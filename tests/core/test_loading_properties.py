@@ -35,6 +35,7 @@ def test_a_valid_file_survives_being_written_out(text):
     assert spec_sha256(again) == spec_sha256(spec)
     assert difference(spec, again) == []
     assert resolved_yaml(again) == resolved_yaml(spec)
+    assert load(resolved_yaml(spec, defaults=False), source="other.yaml") == spec
 
 
 @exploring(60)
