@@ -226,7 +226,7 @@ def _options(executor: str, address: str | None, as_json: bool) -> Options:
     watchers: list[Watcher] = []
 
     def watch(stored: StoredStudy) -> list[Watcher]:
-        watchers.append(_watcher(stored, as_json=as_json, stream=stdout))
+        watchers.append(watcher(stored.spec, stored.paths, as_json=as_json, stream=stdout))
         return watchers
 
     def announce(text: str) -> None:
@@ -248,7 +248,16 @@ def _only_events(as_json: bool) -> AbstractContextManager[Any]:
     return redirect_stdout(sys.stderr) if as_json else nullcontext()
 
 
-def _watcher(stored: StoredStudy, *, as_json: bool, stream: TextIO) -> Watcher:
+def watcher(spec: StudySpec, paths: StudyPaths, *, as_json: bool, stream: TextIO, screen: bool = False) -> Watcher:
+    """How a study is shown on a stream: as JSON, as a live view on a terminal, as lines elsewhere.
+
+    Args:
+        spec: of the study.
+        paths: its files.
+        as_json: each event as a line.
+        stream: where to.
+        screen: whether a live view may take the whole terminal.
+    """
     if as_json:
         from sweep.watch.lines import JsonLines
 
@@ -259,10 +268,10 @@ def _watcher(stored: StoredStudy, *, as_json: bool, stream: TextIO) -> Watcher:
         from sweep.core import plan
         from sweep.watch.live import LiveView
 
-        return LiveView(Console(), plan.make(stored.spec, slots=1), paths=stored.paths)
+        return LiveView(Console(), plan.make(spec, slots=1), paths=paths, screen=screen)
     from sweep.watch.lines import LineLog
 
-    return LineLog(stream, paths=stored.paths)
+    return LineLog(stream, paths=paths)
 
 
 def _finish(stored: StoredStudy, as_json: bool) -> None:

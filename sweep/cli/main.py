@@ -14,7 +14,18 @@ from typing import Annotated
 import typer
 
 import sweep
-from sweep.cli import cluster, control, converting, diagnosing, launching, models, reading, remotely, reporting
+from sweep.cli import (
+    cluster,
+    control,
+    converting,
+    diagnosing,
+    launching,
+    models,
+    reading,
+    remotely,
+    reporting,
+    watching,
+)
 from sweep.errors import SweepError
 from sweep.remote.asking import asked
 
@@ -31,6 +42,7 @@ launching.register(app)
 control.register(app)
 reading.register(app)
 reporting.register(app)
+watching.register(app)
 models.register(app)
 converting.register(app)
 diagnosing.register(app)

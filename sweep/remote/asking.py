@@ -14,7 +14,7 @@ ADDRESS, DETACH = "--address", "--detach"
 DRIVING = ("launch", "resume", "retry", "extend")
 """Verbs that train: they may be left alone there."""
 
-VERBS = (*DRIVING, "stop", "cancel", "pause", "ls", "status", "trials", "best", "logs", "promote", "models")
+VERBS = (*DRIVING, "stop", "cancel", "pause", "ls", "status", "watch", "trials", "best", "logs", "promote", "models")
 """Verbs that a cluster runs for another machine; `doctor` asks it in its own way."""
 
 Kind = Literal["url", "file"]

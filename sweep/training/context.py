@@ -14,7 +14,7 @@ from sweep.core.seeds import derive
 from sweep.errors import NonFiniteLossError, TrainingError
 from sweep.store import checkpoints
 from sweep.store.paths import TrialPaths
-from sweep.training import process_state, states
+from sweep.training import memory, process_state, states
 from sweep.training.group import Group
 
 if TYPE_CHECKING:
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
     from sweep.training.data import ImageData
     from sweep.training.precision import Precision
+
+MEMORY = "gpu_memory_gib"
+"""The metric that is added to each report on a GPU."""
 
 State = Mapping[str, Any] | Path | str
 """A checkpoint's content: a mapping of tensors and plain values, or a folder that the training function filled."""
@@ -335,7 +338,8 @@ class Context:
 
         Args:
             metrics: name to number; tensors and arrays of one element will do, NaN too. The fidelity is read from
-                `time_attr` if it is among them (whole, rising, from 1), and is one more than the last otherwise.
+                `time_attr` if it is among them (whole, rising, from 1), and is one more than the last otherwise. On a
+                GPU the most memory held so far is added as `gpu_memory_gib`.
             checkpoint: the state to go on from: a mapping of tensors and plain values, a folder (it is copied), or a
                 function that returns either and is called only when a checkpoint is due. Generators and
                 GradScaler are saved with it. It is copied before this returns, so it may change at once; where the
@@ -350,6 +354,9 @@ class Context:
         values = {self._name(name): self._number(name, value) for name, value in metrics.items()}
         t = self._fidelity(values)
         values[self.time_attr] = t
+        held = memory.used() if self._placement.gpu else None
+        if held is not None:
+            values.setdefault(MEMORY, held.peak / 2**30)
         self._check_wrapped()
         write = None
         if checkpoint is not None and self.is_main and self._placement.saves(self.t, t):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from rich.text import Text
 from sweep.core.plan import Plan
 from sweep.core.space import varying
 from sweep.store.paths import StudyPaths
-from sweep.watch.tally import Failure, Tally
+from sweep.watch.tally import Failure, Running, Tally
 from sweep.watch.text import Glyphs, counted, duration, number, shown
 
 DECISIONS = 5
@@ -186,8 +186,15 @@ def running(tally: Tally, canvas: Canvas, now: float) -> Section:
     # What is the same in every trial needs no column; what spans magnitudes tells most.
     varied = varying(spec)
     by_span = sorted(varied, key=lambda name: not getattr(varied[name], "log", False))
-    names = by_span[: max(1, (canvas.width - _OTHER_COLUMNS_WIDTH) // (_PARAMETER_WIDTH + 2))]
-    head = ["trial", *names, spec.scheduler.time_attr, tally.metric.name, "", "time"]
+    room = canvas.width - _OTHER_COLUMNS_WIDTH
+    more: list[_More] = []
+    for each in _more_columns(spec.scheduler.time_attr, tally):
+        # Two parameters come before them.
+        if room - each.width - 2 >= 2 * (_PARAMETER_WIDTH + 2):
+            more.append(each)
+            room -= each.width + 2
+    names = by_span[: max(1, room // (_PARAMETER_WIDTH + 2))]
+    head = ["trial", *names, spec.scheduler.time_attr, tally.metric.name, "", "time", *(each.name for each in more)]
     rows: list[list[Cell]] = [[(name, "dim") for name in head]]
     for row in sorted(tally.running.values(), key=lambda each: each.number):
         best = tally.best is not None and tally.best.trial == row.number
@@ -198,15 +205,45 @@ def running(tally: Tally, canvas: Canvas, now: float) -> Section:
             (number(row.value), "green" if best else ""),
             (canvas.glyphs.sparkline(list(row.curve), _SPARK_WIDTH), "dim"),
             (duration(now - row.started), ""),
+            *((each.cell(row), "dim") for each in more),
         ])  # fmt: skip
-    justify = "r" + "l" * len(names) + "rrlr"
-    caps = [5, *[_PARAMETER_WIDTH] * len(names), 11, 12, _SPARK_WIDTH, 7]
+    justify = "r" + "l" * len(names) + "rrlr" + "".join(each.side for each in more)
+    caps = [5, *[_PARAMETER_WIDTH] * len(names), 11, 12, _SPARK_WIDTH, 7, *(each.width for each in more)]
     lines = canvas.columns(rows, justify, caps)
     if not tally.running:
         # Between two trials: without a line here all below it would jump up and down.
         told = f"{tally.starting} starting" if tally.starting else "none at work just now"
         lines.append(canvas.line((f"    -  {told}", "dim")))
     return Section(lines[0], [[line] for line in lines[1:]], "running")
+
+
+@dataclass(frozen=True)
+class _More:
+    """A column of the trials at work that only a wide terminal has room for."""
+
+    name: str
+    width: int
+    side: str
+    cell: Callable[[Running], str]
+
+
+def _more_columns(time_attr: str, tally: Tally) -> list[_More]:
+    """Those that have something to say, the most wanted first."""
+    found = [
+        _More("where", 16, "l", lambda row: " ".join(part for part in (row.node, row.device) if part)),
+        _More(f"s/{time_attr}", 8, "r", lambda row: number(row.step_s)),
+    ]
+    rows = tally.running.values()
+    if any(row.gpu for row in rows):
+        found.insert(1, _More("gpu", 5, "r", lambda row: f"{row.gpu:g}" if row.gpu else ""))
+    if any("gpu_memory_gib" in row.metrics for row in rows):
+        found.insert(2, _More("memory", 8, "r", _memory))
+    return found
+
+
+def _memory(row: Running) -> str:
+    held = row.metrics.get("gpu_memory_gib")
+    return f"{held:.1f}GiB" if held is not None else ""
 
 
 def rungs(tally: Tally, canvas: Canvas) -> Section:

@@ -44,17 +44,28 @@ class Running:
         t: the last one reported.
         value: the last report of the objective.
         curve: the last finite ones.
+        metrics: the last report whole.
+        reported: when it came.
     """
 
     number: int
     attempt: int
     config: dict[str, Any]
     started: float
+    node: str
     device: str
+    gpu: float
     first_t: int
     t: int
     value: float | None = None
     curve: deque[float] = field(default_factory=lambda: deque(maxlen=CURVE))
+    metrics: dict[str, float] = field(default_factory=dict)
+    reported: float = 0.0
+
+    @property
+    def step_s(self) -> float | None:
+        """Seconds a step of fidelity; None before the first."""
+        return (self.reported - self.started) / (self.t - self.first_t) if self.t > self.first_t else None
 
 
 @dataclass(frozen=True)
@@ -174,12 +185,20 @@ class Tally:
         self.proposed = study.books.proposed
         if self._fresh or isinstance(event, ev.RunStarted | ev.RunEnded | ev.Controlled):
             self._recount(study)
-        if isinstance(event, ev.RunStarted):
+        if self._fresh and study.run is not None:
+            self._join(study, study.run)
+        elif isinstance(event, ev.RunStarted):
             self._run_time, self._ended_before = event.time, self.final
             self.slots, self.dashboard = event.slots, event.dashboard
         if not self._fresh:
             self._follow(study, event)
         self._fresh = False
+
+    def _join(self, study: StudyMachine, run: ev.RunStarted) -> None:
+        """Come to a run that has begun before."""
+        self.slots, self.dashboard, self._run_time = run.slots, run.dashboard, run.time
+        ended = [trial for trial in study.trials.values() if trial.state.final]
+        self._ended_before = sum(1 for trial in ended if not trial.attempt or (trial.attempt.ended or 0) < run.time)
 
     def _follow(self, study: StudyMachine, event: ev.AnyEvent) -> None:
         match event:
@@ -236,7 +255,15 @@ class Tally:
     def _start(self, trial: Trial) -> None:
         attempt = trial.attempts[-1]
         row = Running(
-            trial.number, attempt.number, dict(trial.config), attempt.started, attempt.device, trial.t, trial.t
+            trial.number,
+            attempt.number,
+            dict(trial.config),
+            attempt.started,
+            attempt.node,
+            attempt.device,
+            attempt.gpu or 0.0,
+            trial.t,
+            trial.t,
         )
         values = [report.metrics.get(self.metric.name) for report in trial.reports[-CURVE:]]
         row.curve.extend(value for value in values if value is not None and math.isfinite(value))
@@ -251,7 +278,7 @@ class Tally:
             return
         self._reached[trial.number] = t
         row = self.running[trial.number]
-        row.t, row.value = t, value
+        row.t, row.value, row.metrics, row.reported = t, value, event.metrics, event.time
         if value is not None and math.isfinite(value):
             row.curve.append(value)
         if trial.repeat_of is not None:

@@ -15,7 +15,7 @@ from rich.console import Console
 from sweep.core import events as ev
 from sweep.core import plan
 from sweep.core.plan import survival
-from sweep.core.spec import Budget, FloatRange, Retries, Scheduler, Search, StudySpec
+from sweep.core.spec import Budget, FloatRange, Resources, Retries, Scheduler, Search, StudySpec
 from sweep.core.study import StudyMachine
 from sweep.core.trial import TrialState
 from sweep.store.paths import StudyPaths
@@ -85,6 +85,24 @@ def test_frame_says_how_many_running_trials_it_hides():
     lines = picture(play, (80, 24))
     shown = sum(line.startswith("   ") and "/9" in line for line in lines)
     assert f"and {40 - shown} more running" in "\n".join(lines)
+
+
+def test_a_wide_terminal_has_room_for_share_memory_pace_and_place():
+    play = Play(new_spec(resources=Resources(gpu=0.25)))
+    play.begin()
+    for _ in range(4):
+        play.step()
+    for trial in list(play._running):
+        play.report(trial, gpu_memory_gib=1.25)
+    wide = picture(play, (150, 40))
+    head = next(line for line in wide if line.startswith("trial"))
+    rows = [line for line in wide if "node-1" in line]
+    assert rows
+    assert [word in head for word in ("where", "gpu", "memory", "s/epoch")] == [True] * 4
+    assert all("node-1 cpu" in row and "0.25" in row and "1.2GiB" in row for row in rows)
+    narrow = "\n".join(picture(play, (80, 40)))
+    assert "where" not in narrow
+    assert "lr" in narrow
 
 
 def test_frame_keeps_its_lines_between_two_trials():
@@ -191,6 +209,19 @@ def test_tally_of_a_resumed_study_equals_the_one_that_saw_everything(spec):
     late.take(play.machine, play.events[-1])
     assert (late.counts, late.best, late.rungs) == (whole.counts, whole.best, whole.rungs)
     assert list(late.decisions) == list(whole.decisions)
+
+
+def test_tally_that_comes_to_a_run_later_equals_the_one_that_saw_it_begin():
+    play = Play(new_spec(budget=Budget(trials=40)))
+    play.begin(dashboard="http://127.0.0.1:8265")
+    for _ in range(60):
+        play.step()
+    whole = tally_of(play)
+    late = Tally(play.machine.spec, [rung.t for rung in plan.make(play.machine.spec, slots=3).rungs])
+    late.take(play.machine, play.events[-1])
+    assert (late.slots, late.dashboard) == (3, "http://127.0.0.1:8265")
+    assert late.final >= 6
+    assert late.time_left(play.now) == whole.time_left(play.now)
 
 
 def test_live_view_leaves_a_last_picture(spec):

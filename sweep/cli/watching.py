@@ -1,0 +1,74 @@
+"""`sweep watch`: a study that runs elsewhere, as its launcher sees it."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sweep.cli.options import STORAGE, Elsewhere, Storage, StudyName, console
+
+if TYPE_CHECKING:
+    from sweep.driver import Watcher
+    from sweep.store.paths import StudyPaths
+
+EVERY_S = 0.25
+"""How often the log is asked for more."""
+
+EventJson = Annotated[bool, typer.Option("--json", help="Print each new event as a line of JSON, for programs.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command()(watch)
+
+
+def watch(study: StudyName, storage: Storage = STORAGE, address: Elsewhere = None, as_json: EventJson = False) -> None:
+    """Follow a study that runs elsewhere, until it ends; Ctrl-C leaves it alone."""
+    import sys
+
+    from sweep.cli.launching import watcher
+    from sweep.store import study_folder
+
+    paths = study_folder.find(storage, study)
+    if not study_folder.is_at_work(paths):
+        from sweep.watch import tables
+
+        if not as_json:
+            console().print(tables.status(study_folder.read(paths).machine, paths))
+            typer.echo(f"Nobody works on {study} now: there is nothing to watch.", err=True)
+        return
+    seen = watcher(study_folder.read_file(paths), paths, as_json=as_json, stream=sys.stdout, screen=True)
+    try:
+        _follow(paths, seen)
+    except KeyboardInterrupt:
+        typer.echo(f"{study} goes on; sweep watch {study} comes back.", err=True)
+    finally:
+        seen.close()
+
+
+def _follow(paths: StudyPaths, seen: Watcher) -> None:
+    """Show what has been as it stands, then each event as it comes, while a driver is at work."""
+    from sweep.core.study import StudyMachine
+    from sweep.store import study_folder
+    from sweep.store.tail import Tail
+
+    machine = StudyMachine(study_folder.read_file(paths))
+    tail = Tail(paths.events)
+    before = tail.new()
+    for event in before:
+        machine.handle(event)
+    if before:
+        # The state tells what came before; each event of it by itself would be an old story.
+        seen.event(machine, before[-1])
+    while True:
+        # Asked first: what a driver writes before it ends is read after.
+        live = study_folder.is_at_work(paths)
+        new = tail.new()
+        for event in new:
+            machine.handle(event)
+            seen.event(machine, event)
+        if not live and not new:
+            return
+        time.sleep(EVERY_S)
