@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -56,6 +56,7 @@ class Driver:
         clock: seconds since 1970.
         inbox: what people have asked since it was last called.
         learners: makes `sampler` and `recorders` anew, for trials whose end they were told and that are opened again.
+        profiled: numbers of the trials whose training is traced.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Driver:
         clock: Clock = time.time,
         inbox: Callable[[], Sequence[ev.Request]] = tuple,
         learners: Learners | None = None,
+        profiled: Collection[int] = (),
     ) -> None:
         self.study = study
         self._files = files
@@ -85,6 +87,7 @@ class Driver:
         self._space = Space(study.spec)
         self._inbox = inbox
         self._learners = learners
+        self._profiled = frozenset(profiled)
         self._placements: deque[Placement] = deque()
         self._at_work: set[tuple[int, int]] = set()
         self._unwanted: set[tuple[int, int]] = set()
@@ -411,6 +414,7 @@ class Driver:
             judged=self.study.judged(trial.number),
             saved=self.study.saved(trial.number),
             batch_split=command.batch_split,
+            profile=trial.number in self._profiled,
         )
 
 

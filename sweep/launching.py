@@ -7,7 +7,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -60,6 +60,7 @@ class Options:
         ray: options of `ray.init`; `address` joins a running cluster.
         watchers: made when the study's folder is there.
         say: told one line at a time, for what happens before and after the run.
+        profiled: numbers of the trials whose training is traced.
         announce: told at once, in a signal handler, that the study is stopping; it must not print through Python's
             buffers, for the handler may come in the middle of another print.
     """
@@ -69,6 +70,7 @@ class Options:
     watchers: WatcherFactory = lambda _: []
     say: Callable[[str], None] = lambda _: None
     announce: Callable[[str], None] = write_to_stderr
+    profiled: Collection[int] = ()
 
 
 def check(spec: StudySpec, base_dir: Path, *, source: str = "") -> str:
@@ -233,6 +235,7 @@ def _run(paths: StudyPaths, executor: Executor, capacity: Capacity, entrypoint: 
         working_dir=_working_dir(stored.spec, stored.base_dir),
         inbox=Inbox(paths.control),
         learners=learners,
+        profiled=options.profiled,
     )
     try:
         with _interruptible(driver, options.announce):

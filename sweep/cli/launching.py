@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import AbstractContextManager, nullcontext, redirect_stdout
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
@@ -35,6 +36,10 @@ Address = Annotated[
     ),
 ]
 Detach = Annotated[bool, typer.Option("--detach", help="On a cluster elsewhere: don't wait for the end.")]
+Profile = Annotated[
+    list[int] | None,
+    typer.Option("--profile", metavar="TRIAL", help="Trace a trial's training between its first two reports."),
+]
 RunJson = Annotated[bool, typer.Option("--json", help="Print each event as a line of JSON.")]
 
 WORK_FAILED = 1
@@ -56,6 +61,7 @@ def launch(
     executor: ExecutorName = "ray",
     address: Address = None,
     detach: Detach = False,
+    profile: Profile = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask before the start.")] = False,
     as_json: RunJson = False,
 ) -> None:
@@ -71,7 +77,9 @@ def launch(
         _print_plan(loaded, executor, address)
         if not yes and sys.stdin.isatty() and sys.stdout.isatty():
             typer.confirm("Start?", default=True, abort=True)
-    options = _options(executor, address, as_json)
+    if profile and loaded.resources.fuse > 1:
+        raise InputError("--profile: trials that are fused train in one process. Add --set resources.fuse=1.")
+    options = replace(_options(executor, address, as_json), profiled=profile or ())
     with _only_events(as_json):
         stored = launching.launch(loaded, base_dir=base_dir, options=options, source=str(spec))
     _finish(stored, as_json)

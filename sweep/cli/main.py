@@ -21,6 +21,7 @@ from sweep.cli import (
     diagnosing,
     launching,
     models,
+    opening,
     reading,
     remotely,
     reporting,
@@ -43,6 +44,7 @@ control.register(app)
 reading.register(app)
 reporting.register(app)
 watching.register(app)
+opening.register(app)
 models.register(app)
 converting.register(app)
 diagnosing.register(app)

@@ -59,6 +59,7 @@ class Placement:
         judged: fidelities at which the scheduler may end the trial, beside max_t; None for any.
         saved: fidelities at which a checkpoint is written too, whatever `checkpoint_every` says: where the trial may
             pause.
+        profile: whether a part of the training is to be traced.
     """
 
     study: str
@@ -81,6 +82,7 @@ class Placement:
     batch_split: int = 1
     judged: tuple[int, ...] | None = None
     saved: tuple[int, ...] = ()
+    profile: bool = False
 
     def saves(self, before: int, t: int) -> bool:
         """Whether a checkpoint is due with the report at fidelity `t`, the one before having been at `before`."""

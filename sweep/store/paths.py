@@ -40,6 +40,11 @@ class TrialPaths:
         return self.root / "tensorboard"
 
     @property
+    def profiles(self) -> Path:
+        """Traces of its training."""
+        return self.root / "profile"
+
+    @property
     def checkpoints(self) -> Path:
         """Folder of the trial's checkpoints."""
         return self.root / "checkpoints"

@@ -18,6 +18,7 @@ from sweep.training import entrypoints, memory, process_state, ranks
 from sweep.training.context import Context, StopTrial, activate, deactivate
 from sweep.training.group import Group
 from sweep.training.logs import AttemptLog, tee
+from sweep.training.profiling import profiled
 
 
 def run_attempt(placement: Placement, channel: Channel) -> Outcome:
@@ -149,6 +150,9 @@ def train(placement: Placement, channel: Channel, say: Callable[[str], object], 
         settings.callback(deactivate, context)
         if placement.gpu and isinstance(channel, Noted):
             settings.callback(channel.measure)
+        if placement.profile and context.is_main:
+            folder = TrialPaths(Path(placement.trial_dir)).profiles
+            settings.enter_context(profiled(folder, f"attempt-{placement.attempt}", context.after_reports))
         try:
             with delivered(channel), _children_end(say):
                 _call(function, context)

@@ -89,6 +89,7 @@ class Context:
         self._step = 0
         self._split_seen = False
         self._smallest_batch: int | None = None
+        self._after_report: Callable[[], None] = lambda: None
 
     def __repr__(self) -> str:
         return f"<Context trial {self.trial}, attempt {self.attempt}, {self.time_attr} {self.t} of {self.max_t}>"
@@ -370,8 +371,13 @@ class Context:
         self.t = t
         self._step = 0
         self._diverge()
+        self._after_report()
         if decision.action != "advance":
             raise StopTrial(decision)
+
+    def after_reports(self, call: Callable[[], None]) -> None:
+        """Have something called after each report that is to come."""
+        self._after_report = call
 
     def state(self, **parts: Any) -> dict[str, Any]:
         """A checkpoint's state: each part's `state_dict()`, or the part itself if it has none.

@@ -64,6 +64,9 @@ class Loop(ABC):
     def prepare(self, samples: torch.Tensor) -> torch.Tensor:
         """Samples of the val split, on the device, to what the model takes."""
 
+    def show(self) -> None:  # noqa: B027 - not every kind of data can be looked at
+        """Leave something to look at, at the end of a trial that came to it."""
+
     def run(self) -> None:
         """Train from the last checkpoint, or the start, to the end of `epochs` or `max_t`; report each epoch.
 
@@ -78,6 +81,8 @@ class Loop(ABC):
             weights.start_from(self.model, self.settings.weights)
         for epoch in range(self.ctx.t + 1, min(self.settings.epochs, self.ctx.max_t) + 1):
             metrics = {"epoch": epoch, **self.train_epoch(epoch), **self.validate()}
+            if epoch == min(self.settings.epochs, self.ctx.max_t) and self.ctx.is_main:
+                self.show()
             self.ctx.report(metrics, checkpoint=self.state)
 
     def train_epoch(self, epoch: int) -> dict[str, float]:

@@ -27,9 +27,9 @@ from torch.nn import functional
 
 from sweep.errors import CheckpointError
 from sweep.store import checkpoints
-from sweep.training import states
+from sweep.training import predictions, states
 from sweep.training.augment import mixup
-from sweep.training.batches import Normalise, place, training_batches
+from sweep.training.batches import Normalise, on_device, place, training_batches
 from sweep.training.data import ImageData, load, lookup
 from sweep.training.loop import Loop, score
 from sweep.training.models import build
@@ -63,7 +63,7 @@ class _Run(Loop):
     def __init__(self, settings: Settings, data: ImageData, ctx: Context) -> None:
         self.train_split, self.val_split = place(data.train, ctx.device), place(data.val, ctx.device)
         self.normalise = Normalise(data, ctx.device)
-        self.classes = len(data.classes)
+        self.classes, self.class_names = len(data.classes), data.classes
         shape = {
             "num_classes": self.classes,
             "in_channels": data.channels,
@@ -95,6 +95,18 @@ class _Run(Loop):
                 # The loss is linear in the probabilities: that of mixed labels is the mixture of their losses.
                 targets = weight * one + (1 - weight) * other
             yield inputs.contiguous(memory_format=self.memory_format), targets
+
+    @torch.no_grad()
+    def show(self) -> None:
+        """Some images of the val split, with what the model takes them for."""
+        places = predictions.chosen(len(self.val_split[1]))
+        images, labels = (part[places.to(part.device)] for part in self.val_split)
+        model = self.model if self.average is None else self.average.module
+        model.eval()
+        with self.ctx.autocast():
+            scores = model(self.prepare(on_device(images, self.ctx.device)))
+        sheet = predictions.picture(images.cpu(), labels.cpu(), scores.cpu(), self.class_names)
+        predictions.write(self.ctx.log_dir, sheet, self.ctx.t + 1)
 
     def prepare(self, samples: torch.Tensor) -> torch.Tensor:
         """uint8 images to normalised floats."""

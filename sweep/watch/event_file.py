@@ -48,12 +48,13 @@ class EventFile:
         if summary.value:
             self._write(wall_time=time, step=step, summary=summary)
 
-    def hparams(self, spec: StudySpec, trial: Trial, time: float) -> None:
-        """Write what the HParams page shows of a trial that has ended, its metric aside."""
+    def hparams(self, spec: StudySpec, trial: Trial, ended: float | None = None) -> None:
+        """Write what the HParams page shows of a trial, its metric aside; when it `ended`, also how."""
         from tensorboard.compat.proto.summary_pb2 import Summary
         from tensorboard.plugins.hparams import metadata
 
-        for tag, content in _hparams(spec, trial, time):
+        time = trial.created if ended is None else ended
+        for tag, content in _hparams(spec, trial, ended):
             described = metadata.create_summary_metadata(content)
             self._write(wall_time=time, summary=Summary(value=[Summary.Value(tag=tag, metadata=described)]))
 
@@ -71,8 +72,8 @@ class EventFile:
         self._records.write(Event(**fields).SerializeToString())
 
 
-def _hparams(spec: StudySpec, trial: Trial, time: float) -> list[tuple[str, Any]]:
-    """The plugin's three records: the study's space, this trial's config, how it ended."""
+def _hparams(spec: StudySpec, trial: Trial, ended: float | None) -> list[tuple[str, Any]]:
+    """The plugin's records: the study's space, this trial's config, and at its end how it came to that."""
     from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 
     names = [*spec.parameters, *(name for name in trial.config if name not in spec.parameters)]
@@ -85,14 +86,16 @@ def _hparams(spec: StudySpec, trial: Trial, time: float) -> list[tuple[str, Any]
     start = plugin_data_pb2.SessionStartInfo(group_name=f"trial {trial.number}", start_time_secs=trial.created)
     for name, value in trial.config.items():
         _set(start.hparams[name], value, as_text=types[name] == api_pb2.DATA_TYPE_STRING)
-    status = api_pb2.STATUS_FAILURE if trial.state is TrialState.FAILED else api_pb2.STATUS_SUCCESS
-    end = plugin_data_pb2.SessionEndInfo(status=status, end_time_secs=time)
     data = plugin_data_pb2.HParamsPluginData
-    return [
+    records = [
         (metadata.EXPERIMENT_TAG, data(experiment=experiment)),
         (metadata.SESSION_START_INFO_TAG, data(session_start_info=start)),
-        (metadata.SESSION_END_INFO_TAG, data(session_end_info=end)),
     ]
+    if ended is not None:
+        status = api_pb2.STATUS_FAILURE if trial.state is TrialState.FAILED else api_pb2.STATUS_SUCCESS
+        end = plugin_data_pb2.SessionEndInfo(status=status, end_time_secs=ended)
+        records.append((metadata.SESSION_END_INFO_TAG, data(session_end_info=end)))
+    return records
 
 
 def _info(name: str, parameter: Parameter | None, value: Any) -> Any:

@@ -70,7 +70,7 @@ class TensorBoard:
             # Ground that an earlier attempt has covered, or a report after the verdict: it isn't in the study.
             return
         file = self._file(study, trial)
-        file.scalars(_charted(report.metrics, study.spec), report.t, report.time)
+        file.scalars([*_charted(report.metrics, study.spec), *_best(study, trial)], report.t, report.time)
         file.flush()
 
     def _file(self, study: StudyMachine, trial: Trial) -> EventFile:
@@ -82,6 +82,8 @@ class TensorBoard:
         file = EventFile(folder, trial.reports[-1].time, f"attempt-{len(trial.attempts)}.metrics")
         self._files[trial.number] = file
         if empty:
+            # A row of the HParams page from now on; how it ends is added then.
+            file.hparams(study.spec, trial)
             for report in trial.reports[:-1]:
                 file.scalars(_charted(report.metrics, study.spec), report.t, report.time)
         return file
@@ -109,10 +111,7 @@ class TensorBoard:
         file = EventFile(folder, now, name)
         try:
             file.hparams(study.spec, trial, now)
-            best = trial.best(study.metric)
-            if best is not None:
-                metric = study.metric.name
-                file.scalars([(f"hparam/{metric}", best.metrics[metric])], best.t, now)
+            file.scalars(_best(study, trial), trial.t, now)
         finally:
             file.close()
 
@@ -129,6 +128,12 @@ class TensorBoard:
 def _left_open(trial: Trial) -> bool:
     """Whether the trial may still end, or may have done so just now, when a new driver took over."""
     return bool(trial.attempts) and (not trial.state.final or trial.attempts[-1].outcome == "lost")
+
+
+def _best(study: StudyMachine, trial: Trial) -> list[tuple[str, float]]:
+    """The trial's best value so far, as the HParams page wants it."""
+    value = trial.value(study.metric)
+    return [] if value is None else [(f"hparam/{study.metric.name}", value)]
 
 
 def _charted(metrics: Mapping[str, float], spec: StudySpec) -> list[tuple[str, float]]:

@@ -73,8 +73,20 @@ def test_every_ended_trial_is_on_the_hparams_page(paths):
         assert experiment.metric_infos[0].name.tag == "hparam/val_loss"
         value = trial.value(machine.metric)
         if value is not None:
-            best = trial.best(machine.metric)
-            assert curve(paths, trial.number, "hparam/val_loss") == [(best.t, pytest.approx(value))]
+            assert curve(paths, trial.number, "hparam/val_loss")[-1] == (trial.t, pytest.approx(value))
+
+
+def test_a_trial_at_work_is_on_the_hparams_page_with_its_best_so_far(paths):
+    play = Play(new_spec(), slots=1)
+    board = watched(play, paths)
+    play.begin()
+    play.step()
+    play.report(0, 2.5)
+    content = read(paths, 0).PluginTagToContent("hparams")
+    assert metadata.SESSION_START_INFO_TAG in content
+    assert metadata.SESSION_END_INFO_TAG not in content
+    assert curve(paths, 0, "hparam/val_loss") == [(1, 2.5)]
+    board.close()
 
 
 def test_values_that_are_no_numbers_are_left_out(paths):
