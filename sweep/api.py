@@ -11,8 +11,9 @@ from sweep.core.loading import load_plain
 from sweep.core.space import Space
 from sweep.core.spec import StudySpec
 from sweep.core.trial import Trial
-from sweep.store import study_folder
-from sweep.store.paths import StudyPaths, study_paths
+from sweep.store import holding, study_folder
+from sweep.store.kept import Kept
+from sweep.store.paths import StudyPaths, place
 from sweep.store.spec_file import read_spec
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class BestTrial:
         config: as the training function got it, derived values among them.
         value: its best objective, the first of several.
         t: the fidelity where it had it.
-        checkpoint: folder of the checkpoint written there, if it is still kept.
+        checkpoint: folder of the checkpoint written there, if it is still kept; out of a bucket it is brought here.
         metrics: all that it reported there.
     """
 
@@ -56,7 +57,7 @@ class Study:
 
     @property
     def path(self) -> Path:
-        """The study's folder."""
+        """The study's folder; of a study in a bucket the copy here."""
         return self._paths.root
 
     @property
@@ -70,7 +71,7 @@ class Study:
         from sweep.watch.tables import status
 
         machine = study_folder.read(self._paths).machine
-        data = status(machine, self._paths, live=study_folder.is_at_work(self._paths)).data
+        data = status(machine, self._paths, live=holding.is_at_work(self._paths)).data
         return dict(data)
 
     @property
@@ -87,16 +88,16 @@ class Study:
         """
         machine = study_folder.read(self._paths).machine
         space = Space(machine.spec)
-        found = []
+        found, kept = [], Kept(self._paths)
         for trial in machine.front():
             report = trial.best(machine.metric)
             if report is None:
                 continue
-            folder = self._paths.root / report.checkpoint if report.checkpoint else None
-            kept = folder if folder is not None and folder.is_dir() else None
+            there = report.checkpoint is not None and kept.has(report.checkpoint)
+            folder = kept.folder(report.checkpoint) if there and report.checkpoint else None
             config = space.for_training(trial.config_in(report.attempt))
             value = report.metrics[machine.metric.name]
-            found.append(BestTrial(trial.number, config, value, report.t, kept, dict(report.metrics)))
+            found.append(BestTrial(trial.number, config, value, report.t, folder, dict(report.metrics)))
         return found
 
     def trials(self) -> pd.DataFrame:
@@ -113,7 +114,7 @@ class Study:
 
     def resume(self, *, executor: str = "ray", ray: Mapping[str, Any] | None = None) -> Study:
         """Go on where it was paused or interrupted; harmless when it is complete."""
-        if study_folder.is_at_work(self._paths) and study_folder.read(self._paths).machine.paused:
+        if holding.is_at_work(self._paths) and study_folder.read(self._paths).machine.paused:
             reply = self._ask("resume")
             if reply.live:
                 return self
@@ -182,10 +183,11 @@ class Study:
         return self
 
     def __repr__(self) -> str:
-        status = self.status
-        best = self.best
-        shown = f", best {best.value:.6g} (trial {best.number})" if best else ""
-        return f"Study({self.name!r}, {status['state']}{shown})"
+        machine = study_folder.read(self._paths).machine
+        best = machine.best
+        value = best.value(machine.metric) if best else None
+        shown = f", best {value:.6g} (trial {best.number})" if best and value is not None else ""
+        return f"Study({self.name!r}, {self.status['state']}{shown})"
 
 
 def _row(trial: Trial, metric: Any) -> dict[str, Any]:
@@ -245,8 +247,11 @@ def read(spec: StudySpec | Mapping[str, Any] | str | Path, overrides: Sequence[s
 def load(name: str, storage: str | Path = "studies") -> Study:
     """The study of this name, in whatever state it is.
 
+    Args:
+        name: of the study.
+        storage: the folder that holds it, or one in a bucket: s3://BUCKET/studies.
+
     Raises:
         StudyError: there is none.
     """
-    study_folder.find(Path(storage), name)
-    return Study(study_paths(Path(storage), name))
+    return Study(study_folder.find(place(storage), name))

@@ -7,25 +7,26 @@ the next, and it is taken up once, for the answer is an event of the study.
 from __future__ import annotations
 
 import json
+import os
 import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from sweep.core import control
 from sweep.core import events as ev
 from sweep.errors import StudyError
 from sweep.store import control as control_file
-from sweep.store import study_folder
-from sweep.store.events import EventLog, encode
+from sweep.store import holding, sender, study_bucket, study_folder
+from sweep.store.events import encode
 from sweep.store.paths import StudyPaths
 
 WAIT_S = 20.0
 """How long an answer is waited for."""
 
 LOOK_EVERY_S = 0.1
+LOOK_IN_BUCKET_S = 1.0
 
 NO_DRIVER = "its driver ended without a word"
 
@@ -60,11 +61,11 @@ def ask(paths: StudyPaths, verb: ev.Verb, *, wait_s: float = WAIT_S, **arguments
         StorageError: the study's folder can't be written.
     """
     request = ev.Request(id=uuid.uuid4().hex, time=time.time(), verb=verb, **arguments)
-    answers = _Answers(paths.events)
-    control_file.append(paths.control, request)
+    answers = _Answers(paths)
+    _leave(paths, request)
     deadline = time.monotonic() + wait_s
     while True:
-        live = study_folder.is_at_work(paths)
+        live = holding.is_at_work(paths)
         if not live:
             _take_up_if_free(paths)
         found = answers.to(request)
@@ -72,7 +73,7 @@ def ask(paths: StudyPaths, verb: ev.Verb, *, wait_s: float = WAIT_S, **arguments
             return Reply(request, found.accepted, found.answer, live)
         if time.monotonic() > deadline:
             break
-        time.sleep(LOOK_EVERY_S)
+        time.sleep(LOOK_EVERY_S if paths.url is None else LOOK_IN_BUCKET_S)
     words = (
         f"asked, but the process at work on {paths.root.name!r} hasn't answered within {wait_s:.0f} s. It will when it "
         "next looks: with --executor inline that is when a trial reports."
@@ -94,25 +95,33 @@ def granted(paths: StudyPaths, verb: ev.Verb, **arguments: Any) -> Reply:
 
 def _take_up_if_free(paths: StudyPaths) -> None:
     try:
-        with study_folder.held(paths):
-            take_up(paths)
-    except study_folder.BusyError:
+        with holding.held(paths) as hold:
+            take_up(hold)
+    except holding.BusyError:
         # A driver has begun in between: it answers.
         return
 
 
-def take_up(paths: StudyPaths, say: Callable[[str], None] = lambda _: None) -> None:
-    """Do what was asked of a study that nobody works on; its lock is ours.
+def _leave(paths: StudyPaths, request: ev.Request) -> None:
+    """Put a request where a driver looks, here or elsewhere."""
+    if paths.url is None or holding.locked_here(paths):
+        control_file.append(paths.control, request)
+    else:
+        sender.ask(study_bucket.bucket_of(paths), request)
+
+
+def take_up(hold: holding.Hold, say: Callable[[str], None] = lambda _: None) -> None:
+    """Do what was asked of a study that nobody works on.
 
     Args:
-        paths: of the study.
+        hold: of the study.
         say: told each answer.
     """
-    machine = study_folder.read(paths).machine
-    pending = [request for request in control_file.Inbox(paths.control)() if request.id not in machine.requests]
+    machine = study_folder.read(hold.paths).machine
+    pending = [request for request in hold.inbox()() if request.id not in machine.requests]
     if not pending:
         return
-    log = EventLog(paths.events)
+    log = hold.log()
 
     def happened(event: ev.AnyEvent) -> None:
         log.append(encode(event))
@@ -137,14 +146,17 @@ def take_up(paths: StudyPaths, say: Callable[[str], None] = lambda _: None) -> N
 class _Answers:
     """The end of a log, from now on, read for answers."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._read = path.stat().st_size
+    def __init__(self, paths: StudyPaths) -> None:
+        self._paths = paths
+        holding.up_to_date(paths)
+        self._read = paths.events.stat().st_size
 
     def to(self, request: ev.Request) -> ev.Controlled | None:
         """The answer to a request, once there is one."""
-        with self._path.open("rb") as file:
-            file.seek(self._read)
+        holding.up_to_date(self._paths)
+        with self._paths.events.open("rb") as file:
+            # A copy of a bucket's may have lost an end that a driver which died here never sent.
+            file.seek(min(self._read, file.seek(0, os.SEEK_END)))
             data = file.read()
         complete = data[: data.rfind(b"\n") + 1]
         for line in complete.splitlines():

@@ -18,7 +18,7 @@ import sweep
 from sweep.controlling import take_up
 from sweep.core import algorithms, feasibility, limits
 from sweep.core.events import PromotionsDone
-from sweep.core.protocols import Capacity, Executor, Sampler
+from sweep.core.protocols import Capacity, Executor, RunAttempt, Sampler
 from sweep.core.spec import StudySpec
 from sweep.core.study import StudyMachine
 from sweep.core.support import unsupported
@@ -27,12 +27,11 @@ from sweep.errors import InputError, SpecError, StorageError
 from sweep.promoting import promote_study, registry_of
 from sweep.registry import check_writable
 from sweep.samplers.teaching import Learner, teach
-from sweep.store import lessons, study_folder
-from sweep.store.control import Inbox
-from sweep.store.events import EventLog, encode
-from sweep.store.paths import StudyPaths, study_paths
+from sweep.store import holding, lessons, study_folder
+from sweep.store.events import encode
+from sweep.store.holding import Hold
+from sweep.store.paths import Place, StudyPaths, place, study_paths
 from sweep.store.study_folder import StoredStudy
-from sweep.store.trial_files import TrialFiles
 from sweep.training.entrypoints import check as check_entrypoint
 from sweep.training.fused import keys
 from sweep.watch.text import counted
@@ -90,18 +89,18 @@ def check(spec: StudySpec, base_dir: Path, *, source: str = "") -> str:
     entrypoint = check_entrypoint(spec.entrypoint, base_dir, _working_dir(spec, base_dir))
     storage = storage_of(spec, base_dir)
     study_folder.check_storage(storage)
-    if not study_paths(storage, spec.name).events.is_file():
+    if not study_folder.exists(study_paths(storage, spec.name)):
         lessons.check(storage, spec)
     if spec.promote is not None:
         check_writable(registry_of(spec.promote, base_dir), spec.promote.model)
     return entrypoint
 
 
-def storage_of(spec: StudySpec, base_dir: Path) -> Path:
-    """The folder that holds the study: the file's; SWEEP_STORAGE when the file leaves the default."""
+def storage_of(spec: StudySpec, base_dir: Path) -> Place:
+    """What holds the study: what the file names; SWEEP_STORAGE when the file leaves the default."""
     usual = StudySpec.model_fields["storage"].default
     named = os.environ.get("SWEEP_STORAGE", spec.storage) if spec.storage == usual else spec.storage
-    return base_dir / named
+    return place(named, base_dir)
 
 
 def _working_dir(spec: StudySpec, base_dir: Path) -> Path:
@@ -127,7 +126,7 @@ def launch(
     entrypoint = check(spec, base_dir, source=source)
     storage = storage_of(spec, base_dir)
     paths = study_paths(storage, spec.name)
-    if paths.events.is_file():
+    if study_folder.exists(paths):
         study_folder.check_same(study_folder.read(paths), spec)
         return resume(paths, options=options)
     executor = _executor(spec, paths, options)
@@ -144,8 +143,8 @@ def launch(
         )
         for one in learned:
             options.say(one.told())
-        with study_folder.held(paths):
-            return _run(paths, executor, capacity, entrypoint, options)
+        with holding.held(paths, options.say) as hold:
+            return _run(hold, executor, capacity, entrypoint, options)
     finally:
         executor.close()
 
@@ -157,47 +156,56 @@ def resume(paths: StudyPaths, *, options: Options | None = None) -> StoredStudy:
         InputError: it can't go on; nothing was started.
     """
     options = options or Options()
-    with study_folder.held(paths):
-        take_up(paths, options.say)
+    with holding.held(paths, options.say) as hold:
+        take_up(hold, options.say)
         stored = study_folder.read(paths)
         if stored.machine.ended is not None and stored.machine.ended.complete:
             options.say(f"{stored.spec.name} is complete: {stored.machine.ended.reason}.")
             _complete_journal(stored)
-            _promote(paths, options)
+            _promote(hold, options)
             return study_folder.read(paths)
         entrypoint = check(stored.spec, stored.base_dir, source=str(paths.spec))
         options.say(f"{stored.spec.name}: going on after {counted(len(stored.machine.trials), 'trial')}.")
         executor = _executor(stored.spec, paths, options)
         try:
-            return _run(paths, executor, _open(executor, stored.spec), entrypoint, options)
+            return _run(hold, executor, _open(executor, stored.spec), entrypoint, options)
         finally:
             executor.close()
 
 
 def _executor(spec: StudySpec, paths: StudyPaths, options: Options) -> Executor:
     from sweep.training.attempt import run_attempt, warm_up
+    from sweep.training.carrying import carrying
     from sweep.training.fused.attempt import fusing, run_alone
+
+    def attempts(run: RunAttempt) -> RunAttempt:
+        return run if paths.url is None else carrying(run, paths.url)
 
     match options.executor:
         case "inline":
             from sweep.executors.inline import InlineExecutor
 
-            return InlineExecutor(run_attempt, spec.resources)
+            return InlineExecutor(attempts(run_attempt), spec.resources)
         case "ray":
             from sweep.executors.warm_executor import WarmExecutor
 
             together = fusing(spec)
             return WarmExecutor(
-                run_alone if together else run_attempt,
+                attempts(run_alone if together else run_attempt),
                 warm_up,
                 spec.resources,
                 study=spec.name,
                 ray_options=options.ray,
-                fusing=together,
+                fusing=together and replace(together, run_attempt=attempts(together.run_attempt)),
             )
         case "tune":
             from sweep.executors.tune_executor import TuneExecutor
 
+            if paths.url is not None:
+                raise InputError(
+                    f"executor: tune, with storage {paths.storage}: Ray Tune needs a folder that all nodes share. "
+                    "Use --executor ray, which needs none, or name a folder for storage."
+                )
             return TuneExecutor(
                 run_attempt, spec.resources, study=spec.name, scratch=paths.scratch, ray_options=options.ray
             )
@@ -213,27 +221,28 @@ def _open(executor: Executor, spec: StudySpec) -> Capacity:
     return replace(capacity, notes=(*capacity.notes, *notes))
 
 
-def _run(paths: StudyPaths, executor: Executor, capacity: Capacity, entrypoint: str, options: Options) -> StoredStudy:
+def _run(hold: Hold, executor: Executor, capacity: Capacity, entrypoint: str, options: Options) -> StoredStudy:
     """Drive a study that this process holds to its end, and promote."""
     from sweep.watch.tensorboard import TensorBoard
 
+    paths = hold.paths
     for abandoned in paths.abandoned_scratch():
         shutil.rmtree(abandoned, ignore_errors=True)
     stored = study_folder.read(paths)
     learners = _Learners(paths, options)
     sampler, recorders = learners(stored.machine)
     watchers = [TensorBoard(paths), *options.watchers(stored)]
-    log = EventLog(paths.events)
+    log = hold.log()
     driver = Driver(
         stored.machine,
-        files=TrialFiles(paths, stored.spec),
+        files=hold.files(stored.spec),
         log=log,
         sampler=sampler,
         recorders=recorders,
         watchers=watchers,
         entrypoint=entrypoint,
         working_dir=_working_dir(stored.spec, stored.base_dir),
-        inbox=Inbox(paths.control),
+        inbox=hold.inbox(),
         learners=learners,
         profiled=options.profiled,
     )
@@ -256,7 +265,7 @@ def _run(paths: StudyPaths, executor: Executor, capacity: Capacity, entrypoint: 
             watcher.close()
         learners.close()
         log.close()
-    _promote(paths, options)
+    _promote(hold, options)
     return study_folder.read(paths)
 
 
@@ -300,16 +309,16 @@ class _Learners:
             )
 
 
-def _promote(paths: StudyPaths, options: Options) -> None:
+def _promote(hold: Hold, options: Options) -> None:
     """Promote as the file says, once the study is complete and it wasn't done."""
-    stored = study_folder.read(paths)
+    stored = study_folder.read(hold.paths)
     ended = stored.machine.ended
     if ended is None or not ended.complete or stored.machine.promotions_done:
         return
     if stored.spec.promote and stored.machine.ending and stored.machine.ending.cause == "cancel":
         options.say(f"cancelled: nothing is promoted unasked. By hand: sweep promote {stored.spec.name}")
         return
-    log = EventLog(paths.events)
+    log = hold.log()
     try:
         # Killed in the middle, it is done again from the start: the registry makes no version twice.
         lines = promote_study(stored, log)

@@ -19,8 +19,8 @@ from sweep.registry import Aliases, ModelFolder, environment_facts, if_better, m
 from sweep.registry import promote as promote_source
 from sweep.registry.manifest import TakenUp
 from sweep.registry.promotion import Source
-from sweep.store import checkpoints
 from sweep.store.events import EventLog, encode
+from sweep.store.kept import Kept
 from sweep.store.study_folder import StoredStudy
 
 DEFAULT_REGISTRY = "registry"
@@ -28,11 +28,11 @@ DEFAULT_REGISTRY = "registry"
 
 @dataclass(frozen=True)
 class Candidate:
-    """A trial with a checkpoint that could become a version."""
+    """A trial with a checkpoint that could become a version; `checkpoint` is its place in the study."""
 
     trial: Trial
     report: Report
-    folder: Path
+    checkpoint: str
 
 
 def registry_of(promote: Promote | None, base_dir: Path) -> Path:
@@ -46,34 +46,36 @@ def candidates(stored: StoredStudy) -> list[Candidate]:
 
     Within a front the first objective orders them. A finalist whose repeats break a bound is none.
     """
-    found = []
+    found, kept = [], Kept(stored.paths)
     for trial in stored.machine.ranked():
-        candidate = _candidate(stored, trial) if stored.machine.within(trial) else None
+        candidate = _candidate(stored, trial, kept) if stored.machine.within(trial) else None
         if candidate is not None and not stored.machine.metric.broken(candidate.report.metrics):
             found.append(candidate)
     return found
 
 
-def _candidate(stored: StoredStudy, trial: Trial) -> Candidate | None:
+def _candidate(stored: StoredStudy, trial: Trial, kept: Kept) -> Candidate | None:
     """The trial's best report among those whose checkpoint is still there."""
     metric = stored.machine.metric
     best: Candidate | None = None
     for report in trial.reports:
-        folder = stored.paths.root / (report.checkpoint or "")
         if not report.checkpoint or metric.result(report.metrics) is None:
             continue
-        if not _is_of(folder, metric.name, report.metrics[metric.name]):
+        if not _is_of(kept, report.checkpoint, metric.name, report.metrics[metric.name]):
             continue
         if best is None or metric.score(report.metrics) < metric.score(best.report.metrics):
-            best = Candidate(trial, report, folder)
+            best = Candidate(trial, report, report.checkpoint)
     return best
 
 
-def _is_of(folder: Path, metric: str, value: float) -> bool:
+def _is_of(kept: Kept, checkpoint: str, metric: str, value: float) -> bool:
     """Whether a complete checkpoint is the one of this value: a later attempt may have written it anew, and died."""
-    if not math.isfinite(value) or not checkpoints.is_complete(folder):
+    if not math.isfinite(value):
         return False
-    written = checkpoints.manifest(folder).get("metrics", {}).get(metric, value)
+    manifest = kept.manifest(checkpoint)
+    if manifest is None:
+        return False
+    written = manifest.get("metrics", {}).get(metric, value)
     return bool(written == value)
 
 
@@ -149,7 +151,7 @@ def _source(stored: StoredStudy, candidate: Candidate) -> Source:
         trial=trial.number,
         attempt=report.attempt,
         t=report.t,
-        checkpoint=candidate.folder,
+        checkpoint=Kept(stored.paths).folder(candidate.checkpoint),
         metric=metric.name,
         goal=metric.goal,
         value=report.metrics[metric.name],
@@ -198,7 +200,7 @@ def _chosen(stored: StoredStudy, number: int | None) -> Candidate:
         raise StudyError(
             f"study {stored.spec.name} has no trial {number}; it has 0 to {len(stored.machine.trials) - 1}."
         )
-    candidate = _candidate(stored, trial)
+    candidate = _candidate(stored, trial, Kept(stored.paths))
     if candidate is None:
         kept = ", ".join(str(each.trial.number) for each in candidates(stored)) or "none"
         raise CheckpointError(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import tempfile
+import uuid
 import warnings
 
+import object_store
 import pytest
 from hypothesis import settings
 
@@ -31,3 +33,19 @@ def ray_cluster():
         ray.init(num_cpus=4, _temp_dir=folder, log_to_driver=False, include_dashboard=True)
         yield ray
         ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def object_store_server():
+    """The settings of an object store that speaks S3's language."""
+    with object_store.serving() as settings:
+        yield settings
+
+
+@pytest.fixture
+def bucket(object_store_server, monkeypatch, tmp_path):
+    """The URL of an empty place in a bucket, for this process and those that it starts; copies go to a folder of it."""
+    for name, value in object_store_server.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("SWEEP_BUCKET_CACHE", str(tmp_path / "copies"))
+    return f"s3://{object_store.BUCKET}/{uuid.uuid4().hex[:8]}"

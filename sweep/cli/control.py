@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sweep.cli import launching as verbs
 from sweep.cli.launching import Address, Detach, ExecutorName, RunJson
-from sweep.cli.options import STORAGE, AsJson, Elsewhere, Storage, StudyName, echo_json
+from sweep.cli.options import STORAGE, AsJson, Elsewhere, Storage, StudyName, echo_json, find_study
 from sweep.errors import InputError
 
 if TYPE_CHECKING:
     from sweep.controlling import Reply
     from sweep.core.events import Verb
-    from sweep.store.paths import StudyPaths
 
 TrialNumber = Annotated[int | None, typer.Argument(help="One trial's number; the whole study without it.")]
 UNANSWERED = 1
@@ -129,10 +127,10 @@ def _more_time(text: str | None) -> float | None:
         raise InputError(f"--time: {error}.") from error
 
 
-def _ask(storage: Path, study: str, verb: Verb, **arguments: Any) -> Reply:
+def _ask(storage: str, study: str, verb: Verb, **arguments: Any) -> Reply:
     from sweep import controlling
 
-    return controlling.granted(_paths(storage, study), verb, **arguments)
+    return controlling.granted(find_study(storage, study), verb, **arguments)
 
 
 def _say(reply: Reply, study: str, as_json: bool) -> None:
@@ -152,16 +150,10 @@ def _say(reply: Reply, study: str, as_json: bool) -> None:
         raise typer.Exit(UNANSWERED)
 
 
-def _go_on(reply: Reply, study: str, storage: Path, executor: str, address: str | None, as_json: bool) -> None:
+def _go_on(reply: Reply, study: str, storage: str, executor: str, address: str | None, as_json: bool) -> None:
     """Say the answer; where no driver is there to act on it, become one."""
     if reply.live:
         _say(reply, study, as_json)
         return
     typer.echo(f"{study}: {reply.answer}", err=as_json)
-    verbs.go_on(_paths(storage, study), executor, address, as_json)
-
-
-def _paths(storage: Path, study: str) -> StudyPaths:
-    from sweep.store import study_folder
-
-    return study_folder.find(storage, study)
+    verbs.go_on(find_study(storage, study), executor, address, as_json)

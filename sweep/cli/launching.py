@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
-from sweep.cli.options import STORAGE, AsJson, Storage, StudyName, colourless, console, echo_json
+from sweep.cli.options import STORAGE, AsJson, Storage, StudyName, colourless, console, echo_json, find_study
 from sweep.errors import InputError, ResourceError, SpecError
 
 if TYPE_CHECKING:
@@ -94,10 +94,10 @@ def resume(
     as_json: RunJson = False,
 ) -> None:
     """Go on with a study that was paused, interrupted, or whose driver died."""
-    from sweep.store import study_folder
+    from sweep.store import holding, study_folder
 
-    paths = study_folder.find(storage, study)
-    if study_folder.is_at_work(paths) and study_folder.read(paths).machine.paused:
+    paths = find_study(storage, study)
+    if holding.is_at_work(paths) and study_folder.read(paths).machine.paused:
         from sweep import controlling
 
         reply = controlling.granted(paths, "resume")

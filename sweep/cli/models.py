@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sweep.cli.options import REGISTRY, STORAGE, AsJson, Elsewhere, Registry, Storage, StudyName, console, echo_json
+from sweep.cli.options import (
+    REGISTRY,
+    STORAGE,
+    AsJson,
+    Elsewhere,
+    Registry,
+    Storage,
+    StudyName,
+    console,
+    echo_json,
+    find_study,
+)
 from sweep.errors import VerificationError
 
 if TYPE_CHECKING:
@@ -40,7 +51,7 @@ def promote(
     from sweep.promoting import promote_trial
     from sweep.store import study_folder
 
-    stored = study_folder.read(study_folder.find(storage, study))
+    stored = study_folder.read(find_study(storage, study))
     typer.echo(promote_trial(stored, trial, model=model, alias=alias, registry=registry))
 
 

@@ -16,10 +16,14 @@ from sweep.errors import InputError
 if TYPE_CHECKING:
     from rich.console import Console
 
-StudyName = Annotated[str, typer.Argument(help="Name of the study.", show_default=False)]
+    from sweep.store.paths import StudyPaths
+
+StudyName = Annotated[
+    str, typer.Argument(help="Name of the study, or where it is: s3://BUCKET/FOLDER/NAME.", show_default=False)
+]
 Storage = Annotated[
-    Path,
-    typer.Option("--storage", envvar="SWEEP_STORAGE", help="Folder that holds the studies."),
+    str,
+    typer.Option("--storage", envvar="SWEEP_STORAGE", help="What holds the studies: a folder, or s3://BUCKET/FOLDER."),
 ]
 Registry = Annotated[
     Path,
@@ -51,8 +55,23 @@ Elsewhere = Annotated[
     ),
 ]
 _NO_LIMIT = 100_000
-STORAGE = Path("studies")
+STORAGE = "studies"
 REGISTRY = Path("registry")
+
+
+def find_study(storage: str, study: str) -> StudyPaths:
+    """The study that a line of the command means.
+
+    Raises:
+        StudyError: there is none.
+    """
+    from sweep.store import study_folder
+    from sweep.store.buckets import is_url
+    from sweep.store.paths import place
+
+    if is_url(study):
+        storage, _, study = study.rstrip("/").rpartition("/")
+    return study_folder.find(place(storage), study)
 
 
 def echo_json(value: Any) -> None:

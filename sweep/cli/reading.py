@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sweep.cli.options import STORAGE, AsJson, Elsewhere, Storage, StudyName, console
+from sweep.cli.options import STORAGE, AsJson, Elsewhere, Storage, StudyName, console, find_study
 from sweep.errors import StudyError, SweepError
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sweep.watch.view import View
 
 FOLLOW_EVERY_S = 0.5
+FOLLOW_BUCKET_EVERY_S = 5.0
 
 
 def register(app: typer.Typer) -> None:
@@ -26,20 +27,21 @@ def register(app: typer.Typer) -> None:
 
 
 def ls(storage: Storage = STORAGE, address: Elsewhere = None, as_json: AsJson = False) -> None:
-    """List the studies of a storage folder, those with the latest activity first; exit code 1 when one is damaged."""
-    from sweep.store.paths import studies
+    """List the studies of a storage, those with the latest activity first; exit code 1 when one is damaged."""
+    from sweep.store import study_folder
+    from sweep.store.paths import place
     from sweep.watch.tables import damaged_row, studies_table, study_row
 
-    rows: list[dict[str, Any]] = []
-    # Every event of a study is a line in this file.
-    newest_first = sorted(studies(storage), key=lambda paths: paths.events.stat().st_mtime, reverse=True)
-    for paths in newest_first:
+    dated: list[tuple[float, dict[str, Any]]] = []
+    for paths in study_folder.studies(place(storage)):
         try:
             stored, live = _read_with_live(paths)
         except SweepError as error:
-            rows.append(damaged_row(paths, str(error)))
+            row = damaged_row(paths, str(error))
         else:
-            rows.append(study_row(stored.machine, paths, live=live))
+            row = study_row(stored.machine, paths, live=live)
+        dated.append((study_folder.last_activity(paths), row))
+    rows = [row for _, row in sorted(dated, key=lambda each: each[0], reverse=True)]
     if not rows and not as_json:
         typer.echo(f"{storage} holds no studies yet. Start one: sweep launch search_spaces/quick.yaml")
         return
@@ -103,12 +105,14 @@ def logs(
 ) -> None:
     """Print what a trial's training function printed, with its traceback if it raised."""
     from sweep.cli.options import echo_json
+    from sweep.store.holding import bring
 
     stored, _ = _find(storage, study)
     path = _log(stored, trial, attempt)
+    bring(stored.paths, path)
     if as_json:
         lines = path.read_text(errors="replace").splitlines() if path.is_file() else []
-        echo_json({"trial": trial, "path": str(path), "lines": lines})
+        echo_json({"trial": trial, "path": stored.paths.told(path), "lines": lines})
         return
     if follow:
         _follow(stored, trial, path)
@@ -133,12 +137,13 @@ def _log(stored: StoredStudy, number: int, attempt: int | None) -> Path:
 
 def _follow(stored: StoredStudy, number: int, path: Path) -> None:
     """Print a log as it grows, until its trial has ended or nobody works on the study."""
-    from sweep.store import study_folder
+    from sweep.store import holding, study_folder
 
     offset = 0
     while True:
         trial = study_folder.read(stored.paths).machine.trials[number]
-        over = trial.state.final or not study_folder.is_at_work(stored.paths)
+        over = trial.state.final or not holding.is_at_work(stored.paths)
+        holding.bring(stored.paths, path)
         if path.is_file():
             with path.open(errors="replace") as file:
                 file.seek(offset)
@@ -146,21 +151,19 @@ def _follow(stored: StoredStudy, number: int, path: Path) -> None:
                 offset = file.tell()
         if over:
             return
-        time.sleep(FOLLOW_EVERY_S)
+        time.sleep(FOLLOW_EVERY_S if stored.paths.url is None else FOLLOW_BUCKET_EVERY_S)
 
 
-def _find(storage: Path, study: str) -> tuple[StoredStudy, bool]:
+def _find(storage: str, study: str) -> tuple[StoredStudy, bool]:
     """The study, and whether a driver works on it."""
-    from sweep.store import study_folder
-
-    return _read_with_live(study_folder.find(storage, study))
+    return _read_with_live(find_study(storage, study))
 
 
 def _read_with_live(paths: StudyPaths) -> tuple[StoredStudy, bool]:
-    from sweep.store import study_folder
+    from sweep.store import holding, study_folder
 
     # Asked first: a driver that ends in between must not look as if it had died.
-    live = study_folder.is_at_work(paths)
+    live = holding.is_at_work(paths)
     return study_folder.read(paths), live
 
 

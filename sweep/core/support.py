@@ -29,7 +29,7 @@ class _Row(NamedTuple):
 def unsupported(spec: StudySpec) -> list[str]:
     """One line for each feature that the file asks for and this version lacks, in the file's words.
 
-    `vit.yaml:14:10: storage: a bucket is not supported by this version. Name a folder; ...`
+    `vit.yaml:14:10: command: a script is not supported by this version. Use entrypoint: ...`
     """
     found = []
     for row in _TABLE:
@@ -62,10 +62,6 @@ _TABLE: tuple[_Row, ...] = (
     _Row(
         _where(("search", "repeats"), lambda spec: bool(spec.search.repeats) and spec.scheduler.type == "pbt"),
         f"with scheduler.type pbt it {_NOT} A trial's config changes on its way there.",
-    ),
-    _Row(
-        _where(("storage",), lambda spec: "://" in spec.storage),
-        f"a bucket {_NOT} Name a folder; on a cluster one that all nodes share.",
     ),
     _Row(
         _where(("promote", "registry"), lambda spec: "://" in ((spec.promote and spec.promote.registry) or "")),

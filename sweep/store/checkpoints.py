@@ -89,11 +89,20 @@ def manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     if not path.is_file():
         raise CheckpointError(f"{folder}: no complete checkpoint here ({MANIFEST} is missing).")
+    return parsed(path.read_bytes(), str(path))
+
+
+def parsed(data: bytes, where: str) -> dict[str, Any]:
+    """A manifest from its bytes.
+
+    Raises:
+        CheckpointError: it is none; the text names `where`.
+    """
     try:
-        found: dict[str, Any] = json.loads(path.read_text())
+        found: dict[str, Any] = json.loads(data)
         found["files"].items()
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{path}: not the manifest of a checkpoint ({error}).") from error
+        raise CheckpointError(f"{where}: not the manifest of a checkpoint ({error}).") from error
     return found
 
 

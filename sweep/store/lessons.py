@@ -6,7 +6,6 @@ Resumes read the file; the earlier studies are never asked again, whatever becam
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -15,12 +14,12 @@ from sweep.core.spec import StudySpec
 from sweep.core.warm_start import Lesson, Lessons, lessons, mismatch
 from sweep.errors import SpecError, StudyError
 from sweep.store import study_folder
-from sweep.store.paths import StudyPaths, study_paths
+from sweep.store.paths import Place, StudyPaths, study_paths
 
 _FILE = TypeAdapter(list[Lesson])
 
 
-def check(storage: Path, spec: StudySpec) -> None:
+def check(storage: Place, spec: StudySpec) -> None:
     """See that the earlier studies are there and can be compared with this one.
 
     Raises:
@@ -39,7 +38,7 @@ def check(storage: Path, spec: StudySpec) -> None:
         raise SpecError(found)
 
 
-def gather(storage: Path, spec: StudySpec) -> list[Lessons]:
+def gather(storage: Place, spec: StudySpec) -> list[Lessons]:
     """What each earlier study teaches, in the file's order; they were checked."""
     return [
         lessons(spec, study_folder.read(study_paths(storage, one.study)).machine, one.assume)

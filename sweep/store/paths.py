@@ -8,6 +8,9 @@
                   control.jsonl    what people ask of it while it runs: stop, pause, ...
                   optuna.log       Optuna's journal, rebuilt from the events when lost
                   trials/0017/     params.json, attempt-1.log, tensorboard/, checkpoints/epoch-3/
+
+A study in a bucket has the same files in a folder of each machine that works on it or reads it: a copy, which can be
+deleted when nobody works on the study there. See `sweep.store.study_bucket` for what is in the bucket.
 """
 
 from __future__ import annotations
@@ -17,10 +20,15 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from sweep.store.buckets import check_url, is_url
+
 _CHECKPOINT = re.compile(r".*-(\d+)$")
 
 DATA_CACHE = "SWEEP_DATA_CACHE"
 """Names the folder of decoded data; set but empty, nothing is kept."""
+
+BUCKET_CACHE = "SWEEP_BUCKET_CACHE"
+"""Names the folder of copies of what is in buckets."""
 
 
 @dataclass(frozen=True)
@@ -72,9 +80,27 @@ def checkpoint_t(folder: Path) -> int:
 
 @dataclass(frozen=True)
 class StudyPaths:
-    """The files of one study."""
+    """The files of one study.
+
+    Attributes:
+        root: its folder; of a study in a bucket the copy here.
+        url: where in a bucket it is; None for a study that is a folder.
+    """
 
     root: Path
+    url: str | None = None
+
+    @property
+    def storage(self) -> Place:
+        """What holds the study, beside others."""
+        return self.root.parent if self.url is None else BucketFolder(self.url.rpartition("/")[0])
+
+    def told(self, path: Path) -> str:
+        """A path in the study's folder, as it is told to people: where it is for all."""
+        if self.url is None:
+            return str(path)
+        below = path.relative_to(self.root).as_posix()
+        return self.url if below == "." else f"{self.url}/{below}"
 
     @property
     def spec(self) -> Path:
@@ -125,8 +151,51 @@ class StudyPaths:
         return TrialPaths(self.trials / f"{number:04d}")
 
 
-def study_paths(storage: Path, study: str) -> StudyPaths:
+@dataclass(frozen=True)
+class BucketFolder:
+    """A folder in a bucket that holds studies, or models.
+
+    Attributes:
+        url: checked, e.g. s3://bucket/studies.
+    """
+
+    url: str
+
+    def __str__(self) -> str:
+        return self.url
+
+    @property
+    def copy(self) -> Path:
+        """Where this machine keeps copies of what it has seen there.
+
+        Raises:
+            OSError: no variable names a folder, and there is no home directory.
+        """
+        scheme, _, rest = self.url.partition("://")
+        return _cache(BUCKET_CACHE, "buckets") / scheme / rest
+
+
+Place = Path | BucketFolder
+"""What holds studies, or models."""
+
+
+def place(named: str | Path | BucketFolder, base: Path | None = None) -> Place:
+    """A folder, from `base` if it is relative, or a folder in a bucket.
+
+    Raises:
+        InputError: a URL that isn't known.
+    """
+    if isinstance(named, BucketFolder):
+        return named
+    if is_url(named):
+        return BucketFolder(check_url(str(named)))
+    return (base or Path()) / named
+
+
+def study_paths(storage: Place, study: str) -> StudyPaths:
     """The files of the study of this name; absolute, for workers have other current folders."""
+    if isinstance(storage, BucketFolder):
+        return StudyPaths(storage.copy.absolute() / study, f"{storage.url}/{study}")
     return StudyPaths(storage.absolute() / study)
 
 
@@ -143,9 +212,13 @@ def data_cache() -> Path:
     Raises:
         OSError: no variable names it, and there is no home directory.
     """
+    return _cache(DATA_CACHE, "data")
+
+
+def _cache(variable: str, name: str) -> Path:
     try:
-        if chosen := os.environ.get(DATA_CACHE):
+        if chosen := os.environ.get(variable):
             return Path(chosen).expanduser().absolute()
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sweep" / "data"
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sweep" / name
     except RuntimeError as error:
         raise OSError(str(error)) from error

@@ -1,19 +1,18 @@
-"""A study's folder as a whole: made complete or not at all, opened by one driver at a time, read by anyone."""
+"""A study as a whole: made complete or not at all, and read by anyone. In a folder, or a bucket and a folder here."""
 
 from __future__ import annotations
 
 import difflib
-import fcntl
 import gc
 import itertools
+import json
 import os
 import shutil
+import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-
-from filelock import FileLock, Timeout
 
 from sweep.core.events import AnyEvent, StudyCreated
 from sweep.core.loading import load
@@ -22,17 +21,14 @@ from sweep.core.spec import StudySpec
 from sweep.core.study import StudyMachine
 from sweep.core.trial import IllegalTransitionError
 from sweep.errors import StudyError
-from sweep.store import events
+from sweep.store import events, holding, study_bucket
+from sweep.store.buckets import Bucket, BucketError
 from sweep.store.files import publish_folder
-from sweep.store.paths import StudyPaths, studies, study_paths
+from sweep.store.paths import BUCKET_CACHE, BucketFolder, Place, StudyPaths, study_paths
+from sweep.store.paths import studies as studies_in_folder
 
-
-class BusyError(StudyError):
-    """Another driver holds the study."""
-
-
-LOCK_WAIT_S = 2.0
-"""A reader that asks whether a study is at work holds its lock for an instant; a driver waits that long for it."""
+_TAIL = 2**16
+"""Bytes at the end of a log in which its last line is looked for."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +47,9 @@ class StoredStudy:
 
 
 def create(
-    storage: Path, spec: StudySpec, *, base_dir: Path, now: float, version: str, lessons: bytes | None = None
+    storage: Place, spec: StudySpec, *, base_dir: Path, now: float, version: str, lessons: bytes | None = None
 ) -> StudyPaths:
-    """Make the folder of a new study.
+    """Make a new study.
 
     Args:
         storage: where.
@@ -67,10 +63,37 @@ def create(
         StudyError: the storage can't be written, or the study exists.
     """
     paths = study_paths(storage, spec.name)
-    beside = StudyPaths(storage / f".{spec.name}.{os.getpid()}.tmp")
     created = StudyCreated(
         time=now, study=spec.name, spec_sha256=spec_sha256(spec), sweep_version=version, base_dir=str(base_dir)
     )
+    try:
+        if isinstance(storage, BucketFolder):
+            _create_in_bucket(paths, spec, created, lessons)
+        else:
+            _create_in_folder(storage, paths, spec, created, lessons)
+    except FileExistsError as error:
+        raise StudyError(f"{paths.told(paths.root)}: there already. Choose another name with --name.") from error
+    except OSError as error:
+        raise StudyError(f"storage {storage}: can't be written ({error.strerror}).") from error
+    except BucketError as error:
+        raise StudyError(f"storage {storage}: can't be written. {error}") from error
+    return paths
+
+
+def _create_in_bucket(paths: StudyPaths, spec: StudySpec, created: StudyCreated, lessons: bytes | None) -> None:
+    origin = study_bucket.Origin(
+        id=uuid.uuid4().hex,
+        created=events.encode(created).decode(),
+        spec=resolved_yaml(spec),
+        lessons=lessons.decode() if lessons is not None else None,
+    )
+    study_bucket.create(paths, origin)
+
+
+def _create_in_folder(
+    storage: Path, paths: StudyPaths, spec: StudySpec, created: StudyCreated, lessons: bytes | None
+) -> None:
+    beside = StudyPaths(storage / f".{spec.name}.{os.getpid()}.tmp")
     try:
         for left in storage.glob(f".{spec.name}.*.tmp"):
             shutil.rmtree(left, ignore_errors=True)
@@ -83,21 +106,19 @@ def create(
         log.sync()
         log.close()
         publish_folder(beside.root, paths.root)
-    except FileExistsError as error:
-        raise StudyError(f"{paths.root}: there already. Choose another name with --name.") from error
-    except OSError as error:
-        raise StudyError(f"storage {storage}: can't be written ({error.strerror}).") from error
     finally:
         shutil.rmtree(beside.root, ignore_errors=True)
-    return paths
 
 
-def check_storage(storage: Path) -> None:
+def check_storage(storage: Place) -> None:
     """See that studies can be made in this folder; leaves it as it was.
 
     Raises:
         StudyError: it is a file, or can't be written.
     """
+    if isinstance(storage, BucketFolder):
+        _check_bucket(storage)
+        return
     existing = storage
     while not existing.exists():
         existing = existing.parent
@@ -113,12 +134,36 @@ def check_storage(storage: Path) -> None:
         ) from error
 
 
+def _check_bucket(storage: BucketFolder) -> None:
+    probe = f".sweep-probe-{uuid.uuid4().hex}"
+    bucket = Bucket(storage.url)
+    try:
+        conditional = bucket.create(probe, b"") and not bucket.create(probe, b"again")
+        bucket.delete([probe])
+    except BucketError as error:
+        raise StudyError(f"storage {error}") from error
+    if not conditional:
+        raise StudyError(
+            f"storage {storage}: this object store makes an object though there is one of its name (it passes over "
+            "If-None-Match), so two drivers couldn't be told apart. Use another store, or a folder."
+        )
+    try:
+        storage.copy.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StudyError(
+            f"storage {storage}: a copy of what is there has to be kept here, and can't be ({error}). Name a folder "
+            f"that this user may write with {BUCKET_CACHE}."
+        ) from error
+
+
 def read(paths: StudyPaths) -> StoredStudy:
-    """The study in a folder, its events replayed.
+    """The study in a folder, its events replayed; one in a bucket is brought up to date here before.
 
     Raises:
         StudyError: the folder holds no study, or a damaged one.
+        BucketError: its bucket can't be reached.
     """
+    holding.up_to_date(paths)
     history = events.read(paths.events)
     created = next(history, None)
     if not isinstance(created, StudyCreated):
@@ -169,14 +214,47 @@ def _nothing_collected() -> Iterator[None]:
             gc.enable()
 
 
-def find(storage: Path, name: str) -> StudyPaths:
-    """The folder of the study of this name.
+def exists(paths: StudyPaths) -> bool:
+    """Whether there is such a study.
+
+    Raises:
+        BucketError: its bucket can't be reached.
+    """
+    return paths.events.is_file() if paths.url is None else study_bucket.exists(paths)
+
+
+def studies(storage: Place) -> list[StudyPaths]:
+    """The studies of a storage, by name.
+
+    Raises:
+        BucketError: its bucket can't be reached.
+    """
+    return study_bucket.studies(storage) if isinstance(storage, BucketFolder) else studies_in_folder(storage)
+
+
+def last_activity(paths: StudyPaths) -> float:
+    """When something last happened to a study, in seconds since 1970; its copy is up to date."""
+    try:
+        if paths.url is None:
+            # Every event of a study is a line in this file.
+            return paths.events.stat().st_mtime
+        with paths.events.open("rb") as file:
+            file.seek(-min(_TAIL, file.seek(0, os.SEEK_END)), os.SEEK_END)
+            return float(json.loads(file.read().splitlines()[-1])["time"])
+    except (OSError, ValueError, LookupError):
+        return 0.0
+
+
+def find(storage: Place, name: str) -> StudyPaths:
+    """The files of the study of this name; a study in a bucket is brought here.
 
     Raises:
         StudyError: there is none.
+        BucketError: its bucket can't be reached.
     """
     paths = study_paths(storage, name)
-    if paths.events.is_file():
+    if exists(paths):
+        holding.up_to_date(paths)
         return paths
     names = [each.root.name for each in studies(storage)]
     near = difflib.get_close_matches(name, names, n=1)
@@ -195,43 +273,6 @@ def check_same(stored: StoredStudy, spec: StudySpec) -> None:
         return
     lines = "\n".join(f"  {line}" for line in difference(stored.spec, spec))
     raise StudyError(
-        f"study {spec.name!r} exists in {stored.paths.root.parent} and was made from another file:\n{lines}\n"
+        f"study {spec.name!r} exists in {stored.paths.storage} and was made from another file:\n{lines}\n"
         f"Launch under another name (--name {spec.name}-2), or go on with the old file (sweep resume {spec.name})."
     )
-
-
-@contextmanager
-def held(paths: StudyPaths) -> Iterator[None]:
-    """Hold the study for one driver; the operating system lets go when the process dies.
-
-    Raises:
-        BusyError: another driver holds it.
-        StudyError: its folder can't be written.
-    """
-    lock = FileLock(paths.lock, timeout=LOCK_WAIT_S)
-    try:
-        lock.acquire()
-    except Timeout as error:
-        raise BusyError(f"study {paths.root.name!r} is at work in another process. Watch it: sweep status.") from error
-    except OSError as error:
-        raise StudyError(f"{paths.root}: can't be written ({error.strerror}).") from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def is_at_work(paths: StudyPaths) -> bool:
-    """Whether a driver holds the study; one who may not even read its lock can't know, and is told no."""
-    try:
-        handle = os.open(paths.lock, os.O_RDONLY)
-    except OSError:
-        return False
-    try:
-        # Shared, so that two who look don't take each other for a driver.
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(handle)
-    return False

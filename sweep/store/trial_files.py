@@ -133,6 +133,14 @@ class TrialFiles:
             if trial.state.final:
                 self._settle(trial)
 
+    def _complete_ones(self, trial: int) -> list[Path]:
+        """Folders of a trial's complete checkpoints."""
+        return checkpoints.complete_ones(self._paths.trial(trial).checkpoints)
+
+    def _remove(self, folder: Path) -> None:
+        """Remove a checkpoint."""
+        checkpoints.remove(folder)
+
     def _thin_out(self, trial: Trial) -> None:
         """Keep the last checkpoints of a trial that may go on, and its best."""
         written = [report.checkpoint for report in trial.reports if report.checkpoint]
@@ -163,6 +171,6 @@ class TrialFiles:
     def _remove_except(self, trial: Trial, wanted: set[str | None], up_to: float = math.inf) -> None:
         """Remove checkpoints; a later one than `up_to` may be of a report that is still on its way."""
         keep = {self._paths.root / checkpoint for checkpoint in wanted if checkpoint}
-        for folder in checkpoints.complete_ones(self._paths.trial(trial.number).checkpoints):
+        for folder in self._complete_ones(trial.number):
             if folder not in keep and checkpoint_t(folder) <= up_to:
-                checkpoints.remove(folder)
+                self._remove(folder)

@@ -301,7 +301,8 @@ def _failure(failure: Failure, canvas: Canvas, paths: StudyPaths | None) -> list
 
 def log_path(paths: StudyPaths | None, trial: int, attempt: int) -> str:
     """Where an attempt's output lies; from the study's folder when that isn't known."""
-    return str((paths or StudyPaths(Path())).trial(trial).attempt_log(attempt))
+    paths = paths or StudyPaths(Path())
+    return paths.told(paths.trial(trial).attempt_log(attempt))
 
 
 def _short_path(path: str, canvas: Canvas) -> str:

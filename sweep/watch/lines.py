@@ -126,7 +126,7 @@ class LineLog:
         died = last_line(event.error or "")
         reason = trial.reason or died or f"the attempt was {event.outcome}"
         text = f"{reason.removesuffix('.')} ({died})" if died and died not in reason else reason
-        return f"{sentence(text)} Log: {self._paths.trial(trial.number).attempt_log(event.attempt)}"
+        return f"{sentence(text)} Log: {self._paths.told(self._paths.trial(trial.number).attempt_log(event.attempt))}"
 
 
 def _started(study: StudyMachine, event: ev.AttemptStarted, chosen: ev.WentOn | None) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sweep.core.study import StudyMachine
 from sweep.core.trial import Attempt, Report, Trial
 from sweep.errors import InputError
-from sweep.store import checkpoints
+from sweep.store.kept import Kept
 from sweep.store.paths import StudyPaths
 from sweep.watch.fronts import front, front_table, nearest
 from sweep.watch.outlooks import repeats, repeats_rows
@@ -59,11 +59,11 @@ def best(study: StudyMachine, paths: StudyPaths, *, live: bool = False) -> View:
 
 
 def best_checkpoint(study: StudyMachine, paths: StudyPaths, trial: Trial) -> dict[str, Any]:
-    """Where a trial's best checkpoint lies, and its fidelity; None when it isn't on the disk."""
+    """Where a trial's best checkpoint lies, and its fidelity; None when it isn't kept."""
     report = trial.best(study.metric, with_checkpoint=True)
-    if report is None or report.checkpoint is None or not checkpoints.is_complete(paths.root / report.checkpoint):
+    if report is None or report.checkpoint is None or not Kept(paths).has(report.checkpoint):
         return {"checkpoint": None, "checkpoint_t": None}
-    return {"checkpoint": str(paths.root / report.checkpoint), "checkpoint_t": report.t}
+    return {"checkpoint": paths.told(paths.root / report.checkpoint), "checkpoint_t": report.t}
 
 
 def curve(study: StudyMachine, trial: Trial) -> list[dict[str, Any]]:
@@ -168,7 +168,7 @@ def _attempt(attempt: Attempt, paths: StudyPaths, trial: Trial, *, live: bool) -
         "seconds": None if attempt.ended is None else attempt.ended - attempt.started,
         "outcome": outcome_word(attempt, live=live),
         "error": attempt.error,
-        "log": str(paths.trial(trial.number).attempt_log(attempt.number)),
+        "log": paths.told(paths.trial(trial.number).attempt_log(attempt.number)),
     }
 
 

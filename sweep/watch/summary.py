@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sweep.core.study import StudyMachine
 from sweep.core.trial import TrialState
-from sweep.store.paths import StudyPaths
+from sweep.store.paths import Place, StudyPaths, place
 from sweep.watch.outlooks import outlook, outlook_text, repeats, repeats_rows
 from sweep.watch.stories import best_checkpoint, config_table
 from sweep.watch.text import Glyphs, duration, number, plain
@@ -63,7 +63,7 @@ def spent(study: StudyMachine) -> dict[str, Any]:
 def next_commands(study: StudyMachine, paths: StudyPaths) -> list[str]:
     """What a person would type next, in the current folder."""
     name = study.spec.name
-    storage = _option("--storage", "SWEEP_STORAGE", "studies", paths.root.parent)
+    storage = _option("--storage", "SWEEP_STORAGE", "studies", paths.storage)
     commands = [] if study.ended and study.ended.complete else [f"sweep resume {name}{storage}"]
     failed = next((t.number for t in study.trials.values() if t.state is TrialState.FAILED), None)
     if failed is not None:
@@ -71,26 +71,33 @@ def next_commands(study: StudyMachine, paths: StudyPaths) -> list[str]:
     commands.append(f"sweep trials {name}{storage}")
     if study.best is not None:
         commands.append(f"sweep best {name}{storage}")
-    commands.append(f"tensorboard --logdir {shlex.quote(str(_from_here(paths.trials)))}")
-    for model, path in {each.model: Path(each.path) for each in study.promotions}.items():
-        commands.append(
-            f"sweep models show {model}{_option('--registry', 'SWEEP_REGISTRY', 'registry', path.parent.parent)}"
-        )
+    # TensorBoard itself reads what is in S3.
+    s3 = paths.url is not None and paths.url.startswith("s3://")
+    curves = paths.told(paths.trials) if s3 else str(_from_here(paths.trials))
+    commands.append(f"tensorboard --logdir {shlex.quote(curves)}")
+    # A version is REGISTRY/MODEL/v7, in a folder or in a bucket.
+    registries = {each.model: each.path.rsplit("/", 2)[0] for each in study.promotions}
+    for model, registry in registries.items():
+        option = _option("--registry", "SWEEP_REGISTRY", "registry", place(registry))
+        commands.append(f"sweep models show {model}{option}")
     return commands
 
 
-def _option(name: str, variable: str, default: str, folder: Path) -> str:
+def _option(name: str, variable: str, default: str, folder: Place) -> str:
     """The option that names this folder; nothing where the command line would take it anyway."""
     # As the command line's own options have it.
-    if folder.resolve() == Path(os.environ.get(variable) or default).resolve():
-        return ""
-    return f" {name} {shlex.quote(str(_from_here(folder)))}"
+    taken = place(os.environ.get(variable) or default)
+    if isinstance(folder, Path):
+        same = isinstance(taken, Path) and folder.resolve() == taken.resolve()
+    else:
+        same = folder == taken
+    return "" if same else f" {name} {shlex.quote(str(_from_here(folder)))}"
 
 
-def _from_here(path: Path) -> Path:
+def _from_here(path: Place) -> Place:
     """The path from the current folder, if it lies in there: shorter to read and to type."""
     here = Path.cwd()
-    return path.relative_to(here) if path.is_relative_to(here) else path
+    return path.relative_to(here) if isinstance(path, Path) and path.is_relative_to(here) else path
 
 
 def _draw(study: StudyMachine, data: dict[str, Any], glyphs: Glyphs) -> RenderableType:

@@ -45,7 +45,7 @@ def study_row(study: StudyMachine, paths: StudyPaths, *, live: bool = False) -> 
         "best": top.value(study.metric) if top else None,
         "best_trial": top.number if top else None,
         "elapsed_s": study.elapsed_s,
-        "path": str(paths.root),
+        "path": paths.told(paths.root),
     }
     found: dict[str, Any] = plain(row)
     return found
@@ -53,7 +53,7 @@ def study_row(study: StudyMachine, paths: StudyPaths, *, live: bool = False) -> 
 
 def damaged_row(paths: StudyPaths, reason: str) -> dict[str, Any]:
     """A study that can't be read, in a line with the keys of `study_row`, and why."""
-    known = {"name": paths.root.name, "state": "damaged", "path": str(paths.root), "reason": reason}
+    known = {"name": paths.root.name, "state": "damaged", "path": paths.told(paths.root), "reason": reason}
     unknown = ("trials", "repeats", "ended", "failed", "budget_trials", "metric", "best", "best_trial", "elapsed_s")
     return {**known, **dict.fromkeys(unknown)}
 
@@ -107,7 +107,7 @@ def status(study: StudyMachine, paths: StudyPaths, *, live: bool = False) -> Vie
         "study": study.spec.name,
         "state": state_word(study, live=live),
         "reason": ending,
-        "path": str(paths.root),
+        "path": paths.told(paths.root),
         "trials": trial_counts(study, live=live),
         "best": _best(study),
         "front": front(study),
@@ -204,7 +204,8 @@ def failures(study: StudyMachine, paths: StudyPaths) -> list[dict[str, Any]]:
 
 
 def _log(study: StudyMachine, paths: StudyPaths, trial_number: int) -> str:
-    return str(paths.trial(trial_number).attempt_log(len(study.trials[trial_number].attempts)))
+    log = paths.trial(trial_number).attempt_log(len(study.trials[trial_number].attempts))
+    return paths.told(log)
 
 
 def _draw_status(data: dict[str, Any], study: StudyMachine, glyphs: Glyphs) -> RenderableType:

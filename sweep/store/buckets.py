@@ -1,0 +1,256 @@
+"""A place in an object store, as far as sweep needs one: objects are created, replaced, read, listed, removed, whole.
+
+The requests are obstore's, for S3 (and what speaks its language) and for Google's storage alike. Nothing here knows
+studies or models. Two things are true of every store that it knows: an object is there whole or not at all, and of
+several that create the same object one succeeds. All else is built on these two.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sweep.errors import InputError, StorageError
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
+
+SCHEMES = {"s3": "s3", "gs": "gcs"}
+"""Of a URL, and the extra of this package that brings what it needs."""
+
+CHUNK = 8 * 2**20
+LARGEST_CREATED = 5 * 2**30
+"""What one request may carry; a larger object comes in parts, of which S3 can't say whether another was there."""
+
+RETRY_S = 60.0
+"""How long a request is repeated that wasn't answered."""
+
+_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
+_PROFILES = ("AWS_PROFILE", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")
+_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI")
+
+
+class BucketError(StorageError):
+    """The object store refused, or doesn't answer."""
+
+
+class Entry(NamedTuple):
+    """An object, as a listing shows it; `key` is from the place that was listed."""
+
+    key: str
+    size: int
+
+
+def is_url(text: str | Path) -> bool:
+    """Whether a text names a place in an object store rather than a folder."""
+    return "://" in str(text)
+
+
+def check_url(url: str) -> str:
+    """The URL without slashes at its end.
+
+    Raises:
+        InputError: it isn't one that is known here.
+    """
+    scheme, _, rest = url.partition("://")
+    name, *folders = rest.rstrip("/").split("/")
+    if scheme not in SCHEMES:
+        known = " or ".join(f"{each}://BUCKET/FOLDER" for each in SCHEMES)
+        raise InputError(f"{url}: {scheme}:// is unknown. Name a folder, or {known}.")
+    if not name or any(folder in ("", ".", "..") for folder in folders):
+        raise InputError(f"{url}: expected {scheme}://BUCKET/FOLDER, with a name between each two slashes.")
+    return f"{scheme}://{'/'.join((name, *folders))}"
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """All objects whose keys begin with a URL's path; a key is what comes after it.
+
+    Args:
+        url: checked, e.g. s3://bucket/studies/vit.
+    """
+
+    url: str
+
+    def __truediv__(self, folder: str) -> Bucket:
+        return Bucket(f"{self.url}/{folder}")
+
+    def create(self, key: str, data: bytes | Path) -> bool:
+        """Make an object; False where there is one of this key, which stays as it is.
+
+        A request that was answered only after it had been repeated may say False of its own object.
+        """
+        with self._told("written"):
+            from obstore.exceptions import AlreadyExistsError, PreconditionError
+
+            try:
+                self._store.put(self._key(key), data, mode="create")
+            except (AlreadyExistsError, PreconditionError):
+                return False
+        return True
+
+    def put(self, key: str, data: bytes | Path) -> None:
+        """Make an object, or replace it."""
+        with self._told("written"):
+            self._store.put(self._key(key), data, chunk_size=CHUNK)
+
+    def get(self, key: str, start: int = 0) -> bytes | None:
+        """An object's bytes from the given one on; None where there is no such object."""
+        try:
+            with self._told("read"):
+                options: Any = {"range": {"offset": start}} if start else {}
+                return bytes(self._store.get(self._key(key), options=options).bytes())
+        except FileNotFoundError:
+            return None
+
+    def stream(self, key: str) -> Iterator[bytes]:
+        """An object's bytes in pieces.
+
+        Raises:
+            FileNotFoundError: there is no such object.
+        """
+        with self._told("read"):
+            for piece in self._store.get(self._key(key)).stream(CHUNK):
+                yield bytes(piece)
+
+    def fetch(self, key: str, path: Path) -> bool:
+        """Write an object into a file; False where there is none. The file is there whole, or as it was."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        try:
+            with beside.open("wb") as file:
+                for piece in self.stream(key):
+                    file.write(piece)
+            beside.replace(path)
+        except FileNotFoundError:
+            return False
+        finally:
+            beside.unlink(missing_ok=True)
+        return True
+
+    def entries(self, prefix: str = "") -> list[Entry]:
+        """The objects below a folder, by key."""
+        with self._told("listed"):
+            pieces: Any = self._store.list(self._key(prefix) or None, chunk_size=1000)
+            cut = len(self._prefix) + 1 if self._prefix else 0
+            return sorted(Entry(found["path"][cut:], found["size"]) for piece in pieces for found in piece)
+
+    def folders(self) -> list[str]:
+        """The names below which there are objects."""
+        with self._told("listed"):
+            found: Any = self._store.list_with_delimiter(self._prefix or None)["common_prefixes"]
+            return sorted(each.rstrip("/").rpartition("/")[2] for each in found)
+
+    def copy(self, key: str, to: str) -> None:
+        """Copy an object within the store; one that is there is replaced.
+
+        Raises:
+            FileNotFoundError: there is no such object.
+        """
+        with self._told("written"):
+            self._store.copy(self._key(key), self._key(to))
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Remove objects; those that aren't there don't matter."""
+        paths = [self._key(key) for key in keys]
+        if not paths:
+            return
+        with self._told("removed"):
+            self._store.delete(paths)
+
+    @property
+    def _store(self) -> ObjectStore:
+        return store_of("/".join(self.url.split("/", 3)[:3]))
+
+    @property
+    def _prefix(self) -> str:
+        return (self.url.split("/", 3)[3:] or [""])[0]
+
+    def _key(self, key: str) -> str:
+        return "/".join(part for part in (self._prefix, key) if part)
+
+    @contextmanager
+    def _told(self, what: str) -> Iterator[None]:
+        """Say in words what the store refused.
+
+        Raises:
+            BucketError: it did.
+        """
+        # It says in words what is missing where obstore is.
+        _ = self._store
+        from obstore.exceptions import BaseError
+
+        try:
+            yield
+        except FileNotFoundError as error:
+            if "NoSuchBucket" in str(error):
+                raise BucketError(self._refused(what, error)) from error
+            raise
+        except BaseError as error:
+            raise BucketError(self._refused(what, error)) from error
+
+    def _refused(self, what: str, error: Exception) -> str:
+        from obstore.exceptions import PermissionDeniedError, UnauthenticatedError
+
+        if "NoSuchBucket" in str(error):
+            return f"{self.url}: there is no such bucket. Make it, or name another."
+        if isinstance(error, PermissionDeniedError | UnauthenticatedError) or "AccessDenied" in str(error):
+            return (
+                f"{self.url}: can't be {what}: access is denied. Give this machine's role, or the keys in its "
+                "environment, the right to list, read, write and delete objects there."
+            )
+        first = next(iter(str(error).splitlines()), "no reason given").strip()
+        return f"{self.url}: can't be {what} ({first})."
+
+
+def store_of(root: str) -> ObjectStore:
+    """The store that serves a bucket, e.g. of s3://bucket; the same for each call in a process.
+
+    Raises:
+        InputError: what it needs isn't installed.
+    """
+    return _connected(root, os.getpid(), *(os.environ.get(name) for name in (*_ENDPOINTS, *_PROFILES, *_KEYS)))
+
+
+@lru_cache(maxsize=32)
+def _connected(root: str, _process: int, *_environment: str | None) -> ObjectStore:
+    scheme = root.partition("://")[0]
+    try:
+        from obstore.store import from_url
+    except ImportError as error:
+        extra = SCHEMES[scheme]
+        raise InputError(f"{root}: needs a package that isn't installed. Run: pip install 'sweep[{extra}]'") from error
+    insecure = any(os.environ.get(name, "").startswith("http://") for name in _ENDPOINTS)
+    options: dict[str, Any] = {
+        # A request carries up to LARGEST_CREATED; one that is lost is noticed by the connection.
+        "client_options": {"timeout": "600s", "connect_timeout": "10s", "allow_http": insecure},
+        "retry_config": {"max_retries": 10, "retry_timeout": timedelta(seconds=RETRY_S)},
+    }
+    if scheme == "s3" and (credentials := _from_profile()) is not None:
+        options["credential_provider"] = credentials
+    return from_url(root, **options)
+
+
+def _from_profile() -> Any:
+    """A person's own credentials, from the files that AWS's command line writes; None where a machine has its role's.
+
+    obstore itself knows keys in the environment, and the roles of machines, pods and containers.
+    """
+    if any(os.environ.get(name) for name in _KEYS):
+        return None
+    profiles = any(os.environ.get(name) for name in _PROFILES) or any(
+        (Path.home() / ".aws" / name).is_file() for name in ("credentials", "config")
+    )
+    if not profiles:
+        return None
+    try:
+        from obstore.auth.boto3 import Boto3CredentialProvider
+    except ImportError as error:
+        raise InputError("AWS profiles need a package that isn't installed. Run: pip install 'sweep[s3]'") from error
+    return Boto3CredentialProvider()

@@ -1,0 +1,171 @@
+"""A study in a bucket outlives the machine that drives it: driver killed, its folder gone, another machine goes on."""
+
+import json
+import os
+import shutil
+import signal
+from collections import Counter
+
+import processes
+import pytest
+
+from sweep.store.buckets import Bucket
+
+TRIALS = 5
+EXECUTORS = ["inline", pytest.param("ray", marks=pytest.mark.ray)]
+
+SPEC = """
+name: hardy
+entrypoint: train.py:train
+metric: {{name: loss, goal: minimize}}
+parameters: {{x: {{min: -1.0, max: 1.0}}}}
+search: {{algorithm: random, seed: 3}}
+scheduler: {{type: none, max_t: 3}}
+budget: {{trials: {trials}}}
+resources: {{cpu: 1, max_concurrent: 2}}
+promote: {{model: hardy}}
+storage: {storage}
+"""
+
+
+class Study(processes.Study):
+    """One in a bucket; `copies` is what a machine has of it."""
+
+    def __init__(self, folder, executor, bucket, spec=SPEC, trials=TRIALS):
+        super().__init__(folder, executor, spec.format(storage=f"{bucket}/studies", trials=trials))
+        self.url = f"{bucket}/studies/hardy"
+        self.copies = folder / "copies"
+        self.events = self.copies / self.url.replace("://", "/") / "events.jsonl"
+
+    def lose_the_machine(self):
+        """Kill the driver, and what its disk had; workers of its Ray end with it."""
+        self.kill()
+        shutil.rmtree(self.copies)
+
+    def sent(self, kind):
+        """The events of a kind that are in the bucket."""
+        bucket = Bucket(self.url)
+        text = b"".join(bucket.get(entry.key) or b"" for entry in bucket.entries("events"))
+        return [line for line in map(json.loads, text.splitlines()) if line["type"] == kind]
+
+    def checkpoints(self):
+        keys = [entry.key.split("/") for entry in Bucket(self.url).entries("trials")]
+        return {(key[1], key[3]) for key in keys if key[2] == "checkpoints"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_another_machine_goes_on_after_the_first_is_lost_with_its_disk(tmp_path, bucket, executor):
+    study = Study(tmp_path, executor, bucket)
+    # 1: in the middle of the very first trial, before it has a checkpoint.
+    study.hold(0, 1)
+    study.start("launch", "hardy.yaml", "--yes")
+    study.wait_for(lambda: (0, 1, 1) in study.epochs(), "trial 0's first epoch")
+    study.lose_the_machine()
+    study.release()
+    # 2: in the middle of one with checkpoints.
+    study.hold(3, 3)
+    study.start("resume", study.url)
+    study.wait_for_epoch(3, 3)
+    study.wait_for(
+        lambda: any(line["trial"] == 3 and line.get("checkpoint") for line in study.sent("reported")),
+        "word in the bucket of trial 3's first epochs",
+    )
+    study.lose_the_machine()
+    study.release()
+    study.start("resume", "hardy", "--storage", f"{bucket}/studies")
+    assert study.ended() == 0, study.output()
+    assert "waiting up to 20 s to see whether it lives" in study.output()
+
+    rows = json.loads(study.ask("trials", study.url, "--json"))
+    assert [row["trial"] for row in rows] == list(range(TRIALS)), "numbering is unbroken"
+    assert {row["state"] for row in rows} == {"complete"}
+    lines = study.lines()
+    ended = [line["trial"] for line in lines if line["type"] == "attempt_ended" and line["outcome"] == "returned"]
+    assert max(Counter(ended).values()) == 1, "no completed trial is run twice"
+    trained = Counter((trial, epoch) for trial, _, epoch in study.epochs())
+    # A checkpoint is in the bucket before its report, so of trial 3 only what wasn't reported is trained again. Of
+    # the others at work nothing but the last seconds.
+    assert trained[3, 1] == 1, "trial 3 went on from its checkpoint"
+    finished = {line["trial"] for line in lines[: _second_resume(lines)] if line["type"] == "attempt_ended"}
+    assert all(trained[trial, epoch] == 1 for trial in finished - {0} for epoch in (1, 2, 3))
+
+    # What is kept is the best of the best trials, as in a folder.
+    kept = {(f"{row['trial']:04d}", f"epoch-{row['t']}") for row in rows}
+    assert study.checkpoints() <= kept
+    log = study.ask("logs", study.url, "3")
+    assert "epoch 3: loss" in log
+    models = json.loads(study.ask("models", "ls", "--json"))
+    assert [model["version"] for model in models] == ["v1"]
+    assert "hardy is complete" in study.ask("launch", "hardy.yaml", "--yes")
+    (listed,) = json.loads(study.ask("ls", "--storage", f"{bucket}/studies", "--json"))
+    assert (listed["name"], listed["state"], listed["path"]) == ("hardy", "complete", study.url)
+
+
+def _second_resume(lines):
+    return [number for number, line in enumerate(lines) if line["type"] == "run_started"][2]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_a_finished_trial_is_in_the_bucket_before_the_next_begins(tmp_path, bucket, executor):
+    """Whatever moment the machine is lost at, no trial that was over is run again."""
+    study = Study(tmp_path, executor, bucket)
+    (tmp_path / "hardy.yaml").write_text(
+        (tmp_path / "hardy.yaml").read_text().replace("concurrent: 2", "concurrent: 1")
+    )
+    study.hold(1, 1)
+    study.start("launch", "hardy.yaml", "--yes")
+    study.wait_for(lambda: (1, 1, 1) in study.epochs(), "trial 1's first epoch")
+    study.kill()
+    assert [line["trial"] for line in study.sent("attempt_ended")] == [0]
+
+
+@pytest.mark.slow
+def test_a_second_driver_is_refused_on_this_machine_and_on_another(tmp_path, bucket):
+    study = Study(tmp_path, "inline", bucket)
+    study.hold(0, 2)
+    study.start("launch", "hardy.yaml", "--yes")
+    study.wait_for(lambda: (0, 1, 2) in study.epochs(), "trial 0's second epoch")
+    refused = study.ask("resume", study.url, "--executor", "inline", code=2)
+    assert "study 'hardy' is at work in another process" in refused
+    os.environ["SWEEP_BUCKET_CACHE"] = str(tmp_path / "another")
+    refused = study.ask("resume", study.url, "--executor", "inline", code=2)
+    assert f"study 'hardy' is at work: process {study.driver.pid} on" in refused
+    assert json.loads(study.ask("status", study.url, "--json"))["state"] == "running"
+    study.release()
+    assert study.ended() == 0
+    assert json.loads(study.ask("status", study.url, "--json"))["state"] == "complete"
+
+
+@pytest.mark.slow
+def test_a_study_is_asked_from_another_machine(tmp_path, bucket, monkeypatch):
+    study = Study(tmp_path, "ray", bucket)
+    study.hold(1, 1)
+    study.start("launch", "hardy.yaml", "--yes")
+    study.wait_for(lambda: study.sent("attempt_ended"), "a trial's end")
+    monkeypatch.setenv("SWEEP_BUCKET_CACHE", str(tmp_path / "another"))
+    answer = json.loads(study.ask("stop", study.url, "--json"))
+    assert (answer["accepted"], answer["live"]) == (True, True), answer
+    study.release()
+    assert study.ended() == 0, study.output()
+    assert json.loads(study.ask("status", study.url, "--json"))["state"] == "complete"
+    # Nobody is at work any more: it is taken up by the verb itself, and the next driver knows of it.
+    study.ask("extend", study.url, "--trials", "+1", "--executor", "inline")
+    assert len(json.loads(study.ask("trials", study.url, "--json"))) <= TRIALS + 1
+
+
+@pytest.mark.slow
+def test_an_interrupt_leaves_everything_in_the_bucket(tmp_path, bucket):
+    study = Study(tmp_path, "inline", bucket)
+    study.hold(1, 2)
+    study.start("launch", "hardy.yaml", "--yes")
+    study.wait_for(lambda: (1, 1, 2) in study.epochs(), "trial 1's second epoch")
+    os.kill(study.driver.pid, signal.SIGINT)
+    study.release()
+    assert study.driver.wait(timeout=120) == 130, study.output()
+    shutil.rmtree(study.copies)
+    study.start("resume", study.url)
+    assert study.ended() == 0, study.output()
+    assert "waiting up to" not in study.output(), "one that let go is followed at once"
+    assert max(Counter((trial, epoch) for trial, _, epoch in study.epochs()).values()) == 1

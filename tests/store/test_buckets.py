@@ -1,0 +1,110 @@
+"""A place in an object store: whole objects, and of several creators one."""
+
+import pytest
+
+from sweep.errors import InputError
+from sweep.store.buckets import Bucket, BucketError, Entry, check_url
+
+
+@pytest.fixture
+def place(bucket):
+    return Bucket(bucket)
+
+
+def test_of_two_creators_one_succeeds_and_the_object_is_its(place):
+    assert place.create("a/1", b"first")
+    assert not place.create("a/1", b"second")
+    assert place.get("a/1") == b"first"
+
+
+def test_an_object_is_replaced_whole(place):
+    place.put("a", b"longer than the next")
+    place.put("a", b"short")
+    assert place.get("a") == b"short"
+
+
+def test_what_is_not_there_is_none(place, tmp_path):
+    assert place.get("a") is None
+    assert not place.fetch("a", tmp_path / "a")
+    assert list(tmp_path.glob("*a*")) == []
+
+
+def test_reading_from_a_byte_on(place):
+    place.put("a", b"0123456789")
+    assert place.get("a", 4) == b"456789"
+
+
+def test_a_file_goes_there_and_back(place, tmp_path):
+    source = tmp_path / "source"
+    source.write_bytes(bytes(range(256)) * 2**17)
+    place.put("large", source)
+    assert place.fetch("large", tmp_path / "deep" / "target")
+    assert (tmp_path / "deep" / "target").read_bytes() == source.read_bytes()
+
+
+def test_listing_is_sorted_and_says_keys_from_the_place(place):
+    for key in ("b/2", "a", "b/10", "bb"):
+        place.put(key, key.encode())
+    (place / "b").put("sub/x", b"")
+    assert place.entries() == [Entry("a", 1), Entry("b/10", 4), Entry("b/2", 3), Entry("b/sub/x", 0), Entry("bb", 2)]
+    assert [entry.key for entry in place.entries("b")] == ["b/10", "b/2", "b/sub/x"]
+    assert (place / "b").entries()[0] == Entry("10", 4)
+    assert place.folders() == ["b"]
+
+
+def test_removing_what_is_not_there_is_no_error(place):
+    place.put("a", b"")
+    place.delete(["a", "never"])
+    place.delete([])
+    assert place.entries() == []
+
+
+def test_copying_within_the_store(place):
+    place.put("a", b"x")
+    place.copy("a", "c/a")
+    assert place.get("c/a") == b"x"
+    with pytest.raises(FileNotFoundError):
+        place.copy("never", "c/never")
+
+
+def test_a_bucket_that_is_not_there_is_told_in_words(bucket):
+    missing = Bucket("s3://sweep-no-such-bucket/x")
+    for use in (lambda: missing.put("a", b""), lambda: missing.get("a"), missing.entries):
+        with pytest.raises(BucketError, match=r"^s3://sweep-no-such-bucket/x: there is no such bucket. Make it"):
+            use()
+
+
+def test_a_store_that_nobody_serves_is_told_in_words(bucket, monkeypatch):
+    monkeypatch.setattr("sweep.store.buckets.RETRY_S", 0.1)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    with pytest.raises(BucketError, match=r"^s3://some/x: can't be read \("):
+        Bucket("s3://some/x").get("a")
+
+
+def test_without_the_package_the_command_that_installs_it_is_named(bucket, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "obstore", None)
+    monkeypatch.setitem(__import__("sys").modules, "obstore.store", None)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:10")
+    for url, extra in (("s3://b/x", "s3"), ("gs://b/x", "gcs")):
+        with pytest.raises(InputError, match=rf"Run: pip install 'sweep\[{extra}\]'"):
+            Bucket(url).put("a", b"")
+
+
+@pytest.mark.parametrize("url", ["s3://b", "s3://b/a", "gs://b/a/c"])
+def test_slashes_at_the_end_do_not_count(url):
+    assert check_url(f"{url}/") == url
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("http://b/a", r"http:// is unknown. Name a folder, or s3://BUCKET/FOLDER or gs://BUCKET/FOLDER."),
+        ("s3://", "expected s3://BUCKET/FOLDER"),
+        ("s3:///a", "expected s3://BUCKET/FOLDER"),
+        ("gs://b//a", "with a name between each two slashes"),
+        ("s3://b/../a", "with a name between each two slashes"),
+    ],
+)
+def test_other_urls_are_refused(url, message):
+    with pytest.raises(InputError, match=message):
+        check_url(url)
