@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from sweep.cli.options import STORAGE, AsJson, Storage, StudyName, console, echo_json
+from sweep.cli.options import STORAGE, AsJson, Storage, StudyName, console, echo_json, find_study
 from sweep.errors import InputError
 
 
@@ -30,11 +30,11 @@ def report(
     as_json: AsJson = False,
 ) -> None:
     """Tell a study in one file: why the winner won, what mattered, what it cost, what to search next."""
-    from sweep.store import study_folder
+    from sweep.store import holding, study_folder
     from sweep.watch.report.facts import facts
 
-    paths = study_folder.find(storage, study)
-    live = study_folder.is_at_work(paths)
+    paths = find_study(storage, study)
+    live = holding.is_at_work(paths)
     found = facts(study_folder.read(paths), live=live)
     if following is not None:
         _write_next(following, found.next_file)
@@ -52,7 +52,7 @@ def report(
         from sweep.watch.report.page import page
 
         text = page(found)
-    _write(out or Path(f"{study}.html"), text)
+    _write(out or Path(f"{paths.root.name}.html"), text)
 
 
 def compare(
@@ -63,11 +63,11 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Lay two studies side by side: what each found, for what, and in what their files differ."""
-    from sweep.store import study_folder
+    from sweep.store import holding, study_folder
     from sweep.watch.report import comparison
 
-    paths = [study_folder.find(storage, name) for name in (first, second)]
-    live = [study_folder.is_at_work(each) for each in paths]
+    paths = [find_study(storage, name) for name in (first, second)]
+    live = [holding.is_at_work(each) for each in paths]
     stored = [study_folder.read(each) for each in paths]
     found = comparison.compare(stored[0], stored[1], live=(live[0], live[1]))
     if out is not None:

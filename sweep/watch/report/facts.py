@@ -208,7 +208,7 @@ def told_attempts(cause: failures.Cause) -> str:
 def _origin(stored: StoredStudy, runs: Sequence[occupancy.Run]) -> list[tuple[str, str]]:
     spec, study = stored.spec, stored.machine
     rows: list[tuple[str, Any]] = [
-        ("study", str(stored.paths.root)),
+        ("study", stored.paths.told(stored.paths.root)),
         ("entrypoint", spec.entrypoint or ""),
         ("search file", f"SHA-256 {spec_sha256(spec)}"),
         ("made by", f"sweep {stored.created.sweep_version}, {_moment(stored.created.time)}"),
