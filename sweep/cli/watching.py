@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sweep.cli.options import STORAGE, Elsewhere, Storage, StudyName, console
+from sweep.cli.options import STORAGE, Elsewhere, Storage, StudyName, console, find_study
 
 if TYPE_CHECKING:
     from sweep.driver import Watcher
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 EVERY_S = 0.25
 """How often the log is asked for more."""
+
+BUCKET_EVERY_S = 2.0
+"""As often as a driver sends it."""
 
 EventJson = Annotated[bool, typer.Option("--json", help="Print each new event as a line of JSON, for programs.")]
 
@@ -29,10 +32,10 @@ def watch(study: StudyName, storage: Storage = STORAGE, address: Elsewhere = Non
     import sys
 
     from sweep.cli.launching import watcher
-    from sweep.store import study_folder
+    from sweep.store import holding, study_folder
 
-    paths = study_folder.find(storage, study)
-    if not study_folder.is_at_work(paths):
+    paths = find_study(storage, study)
+    if not holding.is_at_work(paths):
         from sweep.watch import tables
 
         if not as_json:
@@ -51,7 +54,7 @@ def watch(study: StudyName, storage: Storage = STORAGE, address: Elsewhere = Non
 def _follow(paths: StudyPaths, seen: Watcher) -> None:
     """Show what has been as it stands, then each event as it comes, while a driver is at work."""
     from sweep.core.study import StudyMachine
-    from sweep.store import study_folder
+    from sweep.store import holding, study_folder
     from sweep.store.tail import Tail
 
     machine = StudyMachine(study_folder.read_file(paths))
@@ -64,11 +67,12 @@ def _follow(paths: StudyPaths, seen: Watcher) -> None:
         seen.event(machine, before[-1])
     while True:
         # Asked first: what a driver writes before it ends is read after.
-        live = study_folder.is_at_work(paths)
+        live = holding.is_at_work(paths)
+        holding.up_to_date(paths)
         new = tail.new()
         for event in new:
             machine.handle(event)
             seen.event(machine, event)
         if not live and not new:
             return
-        time.sleep(EVERY_S)
+        time.sleep(EVERY_S if paths.url is None else BUCKET_EVERY_S)
