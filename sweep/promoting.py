@@ -15,12 +15,13 @@ from sweep.core.space import Space
 from sweep.core.spec import Promote
 from sweep.core.trial import Report, Trial
 from sweep.errors import CheckpointError, InputError, StudyError
-from sweep.registry import Aliases, ModelFolder, environment_facts, if_better, meets_minimum
+from sweep.registry import Aliases, environment_facts, folder_of, if_better, meets_minimum
 from sweep.registry import promote as promote_source
 from sweep.registry.manifest import TakenUp
 from sweep.registry.promotion import Source
 from sweep.store.events import EventLog, encode
 from sweep.store.kept import Kept
+from sweep.store.paths import Place, place
 from sweep.store.study_folder import StoredStudy
 
 DEFAULT_REGISTRY = "registry"
@@ -35,10 +36,10 @@ class Candidate:
     checkpoint: str
 
 
-def registry_of(promote: Promote | None, base_dir: Path) -> Path:
-    """The registry folder that a file names; else SWEEP_REGISTRY, or `registry` where the study was launched."""
+def registry_of(promote: Promote | None, base_dir: Path) -> Place:
+    """The registry that a file names; else SWEEP_REGISTRY, or `registry` where the study was launched."""
     named = promote.registry if promote else None
-    return base_dir / (named or os.environ.get("SWEEP_REGISTRY") or DEFAULT_REGISTRY)
+    return place(named or os.environ.get("SWEEP_REGISTRY") or DEFAULT_REGISTRY, base_dir)
 
 
 def candidates(stored: StoredStudy) -> list[Candidate]:
@@ -109,7 +110,7 @@ def _promote(
     model: str,
     alias: str | None,
     if_better_only: bool,
-    registry: Path | None = None,
+    registry: Place | None = None,
 ) -> str:
     metric = stored.machine.metric
     registry = registry or registry_of(stored.spec.promote, stored.base_dir)
@@ -123,18 +124,18 @@ def _promote(
     version = promote_source(registry, model, _source(stored, candidate), alias=alias)
     if log is not None:
         promoted = ev.Promoted(
-            time=time.time(), trial=number, model=model, version=version.number, alias=alias, path=str(version.path)
+            time=time.time(), trial=number, model=model, version=version.number, alias=alias, path=version.told
         )
         log.append(encode(promoted))
         log.sync()
     pointed = f", alias {alias}" if alias else ""
     why = f" ({verdict.reason})" if verdict else ""
-    return f"trial {number} ({metric.name} {value:.6g}) is {model} v{version.number}{pointed}{why}: {version.path}"
+    return f"trial {number} ({metric.name} {value:.6g}) is {model} v{version.number}{pointed}{why}: {version.told}"
 
 
-def _is_promoted(stored: StoredStudy, registry: Path, model: str, alias: str, candidate: Candidate) -> bool:
+def _is_promoted(stored: StoredStudy, registry: Place, model: str, alias: str, candidate: Candidate) -> bool:
     """Whether the alias points to this very checkpoint: an earlier, interrupted promotion got that far."""
-    folder = ModelFolder(registry / model)
+    folder = folder_of(registry, model)
     name = Aliases(folder).current().get(alias)
     if name is None or not (folder.root / name).is_dir():
         return False
@@ -172,7 +173,7 @@ def _source(stored: StoredStudy, candidate: Candidate) -> Source:
 
 
 def promote_trial(
-    stored: StoredStudy, trial: int | None, *, model: str | None, alias: str | None, registry: Path | None
+    stored: StoredStudy, trial: int | None, *, model: str | None, alias: str | None, registry: Place | None
 ) -> str:
     """Promote one trial of a study by hand: the best if none is named; the alias moves whatever it pointed to.
 

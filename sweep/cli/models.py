@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -42,7 +41,7 @@ def promote(
     model: Annotated[str | None, typer.Option(help="Model to make a version of; the file's by default.")] = None,
     alias: Annotated[str | None, typer.Option(help="Alias to point to the new version.")] = None,
     registry: Annotated[
-        Path | None, typer.Option("--registry", envvar="SWEEP_REGISTRY", help="The file's by default.")
+        str | None, typer.Option("--registry", envvar="SWEEP_REGISTRY", help="The file's by default.")
     ] = None,
     storage: Storage = STORAGE,
     address: Elsewhere = None,
@@ -50,9 +49,10 @@ def promote(
     """Make a trial's best checkpoint a version of a model."""
     from sweep.promoting import promote_trial
     from sweep.store import study_folder
+    from sweep.store.paths import place
 
     stored = study_folder.read(find_study(storage, study))
-    typer.echo(promote_trial(stored, trial, model=model, alias=alias, registry=registry))
+    typer.echo(promote_trial(stored, trial, model=model, alias=alias, registry=place(registry) if registry else None))
 
 
 @models_app.command("ls")
@@ -63,12 +63,15 @@ def ls(
     as_json: AsJson = False,
 ) -> None:
     """List models, versions and where the aliases point."""
-    from sweep.registry import Aliases, list_models, list_versions, model_folder
+    from sweep.registry import Aliases, list_models, model_folder
+    from sweep.store.paths import place
 
     rows: list[dict[str, Any]] = []
-    for name in [model] if model else list_models(registry):
-        pointed = Aliases(model_folder(registry, name)).current()
-        for version in list_versions(registry, name):
+    where = place(registry)
+    for name in [model] if model else list_models(where):
+        folder = model_folder(where, name)
+        pointed = Aliases(folder).current()
+        for version in folder.versions():
             aliases = [alias for alias, target in pointed.items() if target == version.name]
             rows.append(_row(version, aliases))
     if as_json:
@@ -91,7 +94,7 @@ def _row(version: Version, aliases: list[str]) -> dict[str, Any]:
         "study": manifest.lineage.study,
         "trial": manifest.lineage.trial,
         "created": datetime.fromtimestamp(manifest.created, UTC).isoformat(timespec="seconds"),
-        "path": str(version.path),
+        "path": version.told,
     }
 
 
@@ -119,10 +122,11 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
 def show(name: ModelAt, registry: Registry = REGISTRY, address: Elsewhere = None, as_json: AsJson = False) -> None:
     """Show a version: its card, or with --json its manifest."""
     from sweep.registry import resolve
+    from sweep.store.paths import place
 
-    version = resolve(registry, name)
+    version = resolve(place(registry), name)
     if as_json:
-        echo_json({"path": str(version.path), **version.manifest.model_dump(mode="json")})
+        echo_json({"path": version.told, **version.manifest.model_dump(mode="json")})
         return
     card = version.card.read_text()
     if sys.stdout.isatty():
@@ -132,7 +136,7 @@ def show(name: ModelAt, registry: Registry = REGISTRY, address: Elsewhere = None
     else:
         # As the file has it: what a pipe leads to may draw it itself.
         typer.echo(card)
-    typer.echo(f"\n{version.path}")
+    typer.echo(f"\n{version.told}")
 
 
 @models_app.command("alias")
@@ -146,10 +150,11 @@ def alias(
     """Point an alias to a version, or show who pointed where and when."""
     import getpass
 
-    from sweep.registry import Aliases, check_alias_name, model_folder, resolve
+    from sweep.registry import Aliases, check_alias_name, folder_of, resolve
+    from sweep.store.paths import place
 
-    version = resolve(registry, name)
-    aliases = Aliases(model_folder(registry, version.model))
+    version = resolve(place(registry), name)
+    aliases = Aliases(folder_of(place(registry), version.model))
     if alias is not None:
         check_alias_name(alias)
         aliases.point(alias, version.number, getpass.getuser())
@@ -173,10 +178,12 @@ def verify(
     """Compare every byte with what was written; exit code 1 when one differs."""
     from sweep.registry import resolve
     from sweep.registry import verify as find_problems
+    from sweep.store.paths import place
 
+    where = place(registry)
     name, at, _ = (model or "").partition("@")
-    number = resolve(registry, model).number if model and at else None
-    problems = find_problems(registry, name or None, number)
+    number = resolve(where, model).number if model and at else None
+    problems = find_problems(where, name or None, number)
     if as_json:
         echo_json([{"model": p.model, "version": p.version, "file": p.file, "what": p.what} for p in problems])
         if problems:

@@ -26,8 +26,8 @@ Storage = Annotated[
     typer.Option("--storage", envvar="SWEEP_STORAGE", help="What holds the studies: a folder, or s3://BUCKET/FOLDER."),
 ]
 Registry = Annotated[
-    Path,
-    typer.Option("--registry", envvar="SWEEP_REGISTRY", help="Folder that holds the models."),
+    str,
+    typer.Option("--registry", envvar="SWEEP_REGISTRY", help="What holds the models: a folder, or s3://BUCKET/FOLDER."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
@@ -56,7 +56,7 @@ Elsewhere = Annotated[
 ]
 _NO_LIMIT = 100_000
 STORAGE = "studies"
-REGISTRY = Path("registry")
+REGISTRY = "registry"
 
 
 def find_study(storage: str, study: str) -> StudyPaths:

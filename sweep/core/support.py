@@ -64,10 +64,6 @@ _TABLE: tuple[_Row, ...] = (
         f"with scheduler.type pbt it {_NOT} A trial's config changes on its way there.",
     ),
     _Row(
-        _where(("promote", "registry"), lambda spec: "://" in ((spec.promote and spec.promote.registry) or "")),
-        f"a bucket {_NOT} Name a folder.",
-    ),
-    _Row(
         _where(("environment", "image"), lambda spec: spec.environment.image is not None),
         f"{_NOT} Name the image in the cluster's file.",
     ),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 
 from pydantic import BaseModel, ConfigDict
 
@@ -14,7 +15,6 @@ from sweep.core.names import alias_problem
 from sweep.errors import RegistryError, VerificationError
 from sweep.registry.layout import ModelFolder, version_number
 from sweep.registry.seals import LINE
-from sweep.store.files import append_durably, fsync_dir
 
 
 class Pointing(BaseModel):
@@ -64,7 +64,7 @@ class Aliases:
         if not target.path.is_dir():
             raise RegistryError(f"{self._folder.name} has no version {target.name}; {alias} was not moved.")
         with self._folder.aliases_locked():
-            return self._append(alias, target.name, by)
+            return self._move(lambda: self._append(alias, target.name, by))
 
     def rollback(self, alias: str, by: str) -> Pointing:
         """Let an alias point to where it was before; repeated, it goes further back.
@@ -72,11 +72,15 @@ class Aliases:
         Raises:
             RegistryError: there is no earlier version that still exists.
         """
-        with self._folder.aliases_locked():
+
+        def back() -> Pointing | None:
             earlier = self._earlier(alias)
             if not earlier:
                 raise RegistryError(f"{self._folder.name}@{alias} has no earlier version to go back to.")
             return self._append(alias, earlier[-1], by)
+
+        with self._folder.aliases_locked():
+            return self._move(back)
 
     def current(self) -> dict[str, str]:
         """Alias to version's name, e.g. {"champion": "v7"}.
@@ -95,7 +99,7 @@ class Aliases:
         moves, damaged, _ = self._read()
         if damaged:
             raise VerificationError(
-                f"{self._folder.aliases}: line {damaged[0]} was changed since it was written.\n"
+                f"{self._folder.told(self._folder.aliases)}: line {damaged[0]} was changed since it was written.\n"
                 f"  Restore the file from a copy, or delete that line; then: sweep models verify {self._folder.name}"
             )
         return [move for move in moves if alias in (None, move.alias)]
@@ -125,16 +129,23 @@ class Aliases:
             trail.append(move.version)
         return [version for version in trail[:-1] if (self._folder.root / version).is_dir()]
 
-    def _append(self, alias: str, version: str, by: str) -> Pointing:
+    def _move(self, move: Callable[[], Pointing | None]) -> Pointing:
+        """Do it again, on what is there then, as long as others are quicker."""
+        while True:
+            self._folder.refresh()
+            if (done := move()) is not None:
+                return done
+
+    def _append(self, alias: str, version: str, by: str) -> Pointing | None:
+        """Move an alias; None when another machine was quicker."""
         moves = self.history(alias)
         if moves and moves[-1].version == version:
             return moves[-1]
         was = moves[-1].version if moves else None
         move = Pointing(alias=alias, version=version, time=time.time(), by=by, was=was)
         self._drop_torn_tail()
-        append_durably(self._folder.aliases, LINE.put(move.model_dump_json().encode()) + b"\n")
-        fsync_dir(self._folder.root)
-        return move
+        line = LINE.put(move.model_dump_json().encode()) + b"\n"
+        return move if self._folder.append_alias(line) else None
 
     def _drop_torn_tail(self) -> None:
         if not self._folder.aliases.exists():

@@ -11,16 +11,18 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from sweep.errors import RegistryError
 from sweep.registry.manifest import Manifest, read_manifest
+from sweep.store.files import append_durably, fsync_dir, publish_folder
 
 LOCK_TIMEOUT_S = 600.0
 MANIFEST = "manifest.json"
@@ -57,12 +59,14 @@ class Version:
     Attributes:
         model: the model's name.
         number: 7 for v7.
-        path: the version's folder.
+        path: the version's folder; of one in a bucket the copy here.
+        folder: of its model.
     """
 
     model: str
     number: int
     path: Path
+    folder: ModelFolder | None = field(default=None, compare=False, repr=False)
 
     def __str__(self) -> str:
         return f"{self.model}@{self.name}"
@@ -71,6 +75,16 @@ class Version:
     def name(self) -> str:
         """The number as it is written, "v7"."""
         return f"v{self.number}"
+
+    @property
+    def told(self) -> str:
+        """Where it is, for people."""
+        return str(self.path) if self.folder is None else self.folder.told(self.path)
+
+    def bring(self, name: str) -> None:
+        """See that a file of a version in a bucket is here; elsewhere it is."""
+        if self.folder is not None:
+            self.folder.bring(self, name)
 
     @property
     def manifest(self) -> Manifest:
@@ -119,9 +133,59 @@ class Version:
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """The files of one model."""
+    """The files of one model.
+
+    What a bucket does otherwise is in `sweep.registry.in_bucket.BucketModel`.
+    """
 
     root: Path
+
+    def told(self, path: Path) -> str:
+        """A path in it, as it is told to people."""
+        return str(path)
+
+    def refresh(self) -> None:
+        """Take in what others have written; a folder shows it by itself."""
+
+    @contextmanager
+    def claiming(self) -> Iterator[None]:
+        """Hold the right to add a version."""
+        with self.locked():
+            yield
+
+    def publish(self, staged: Path, number: int) -> bool:
+        """Give a finished version its number; False when somebody else has it. `claiming` is held."""
+        try:
+            publish_folder(staged, self.version(number).path)
+        except FileExistsError:
+            return False
+        except OSError as error:
+            if error.errno != errno.ENOTEMPTY:
+                raise
+            return False
+        return True
+
+    def append_alias(self, line: bytes) -> bool:
+        """Add a move to the aliases, whose lock is held; False when another machine was quicker."""
+        append_durably(self.aliases, line)
+        fsync_dir(self.root)
+        return True
+
+    def remove_dead(self) -> list[str]:
+        """Remove what killed promotions left elsewhere than here, and name it."""
+        return []
+
+    def bring(self, version: Version, name: str) -> None:
+        """See that a file of a version is here."""
+
+    def problems(self, version: Version, manifest: Manifest) -> Iterator[tuple[str, str]] | None:
+        """Files of a version that aren't as they were written; None where they are here to be looked at."""
+        del version, manifest
+        return None
+
+    def strays(self) -> Iterator[str] | None:
+        """What is there that the registry didn't write; None where it is here to be looked at."""
+        return None
 
     @property
     def name(self) -> str:
@@ -135,7 +199,7 @@ class ModelFolder:
 
     def version(self, number: int) -> Version:
         """The version of this number, which need not exist."""
-        return Version(self.name, number, self.root / f"v{number}")
+        return Version(self.name, number, self.root / f"v{number}", self)
 
     def numbers(self) -> list[int]:
         """The numbers of the versions that exist, ascending."""
@@ -150,8 +214,14 @@ class ModelFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the right to add a version."""
+        """Hold the right to make and remove folders here."""
         with _held(self.root / ".lock"):
+            yield
+
+    @contextmanager
+    def copied_locked(self) -> Iterator[None]:
+        """Hold the right to change what is here of a model in a bucket."""
+        with _held(self.root / ".copying"):
             yield
 
     @contextmanager

@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import difflib
-from pathlib import Path
 
 from sweep.core.names import LATEST
 from sweep.errors import RegistryError
 from sweep.registry.aliases import Aliases
-from sweep.registry.layout import ModelFolder, Version, version_number
+from sweep.registry.in_bucket import model_in, models_in
+from sweep.registry.layout import ModelFolder, Version, check_model_name, version_number
 from sweep.registry.opening import open_registry
+from sweep.store.paths import BucketFolder, Place
 
 DEFAULT_ALIAS = "champion"
 
 
-def list_models(registry: Path) -> list[str]:
+def list_models(registry: Place) -> list[str]:
     """The models that have a version, by name.
 
     Raises:
         RegistryError: there is no registry.
+        BucketError: its bucket can't be reached; so with all that reads a registry.
     """
+    if isinstance(registry, BucketFolder):
+        return models_in(registry)
     children = sorted(open_registry(registry, create=False).iterdir())
     return [child.name for child in children if child.is_dir() and ModelFolder(child).numbers()]
 
 
-def list_versions(registry: Path, model: str) -> list[Version]:
+def list_versions(registry: Place, model: str) -> list[Version]:
     """The versions of a model, ascending.
 
     Raises:
@@ -33,11 +37,11 @@ def list_versions(registry: Path, model: str) -> list[Version]:
     return model_folder(registry, model).versions()
 
 
-def resolve(registry: Path, name: str) -> Version:
+def resolve(registry: Place, name: str) -> Version:
     """The version that a name means.
 
     Args:
-        registry: its folder.
+        registry: its folder, here or in a bucket.
         name: "vit@v3", "vit@champion" or another alias, "vit@latest", or "vit": the champion, or the latest version
             where there is no champion.
 
@@ -60,18 +64,33 @@ def resolve(registry: Path, name: str) -> Version:
     return versions[target]
 
 
-def model_folder(registry: Path, model: str) -> ModelFolder:
+def model_folder(registry: Place, model: str) -> ModelFolder:
     """The files of a model that exists.
 
     Raises:
         RegistryError: there is no such model; the nearest name is given.
     """
+    folder = folder_of(registry, model)
+    if isinstance(registry, BucketFolder) and folder.numbers():
+        return folder
     models = list_models(registry)
     if model in models:
-        return ModelFolder(registry / model)
+        return folder
     if not models:
         raise RegistryError(f"{registry}: no model {model!r}; this registry is empty.")
     raise RegistryError(f"{registry}: no model {model!r}.{_nearest(model, models)}\n  It has {', '.join(models)}.")
+
+
+def folder_of(registry: Place, model: str) -> ModelFolder:
+    """The files of a model, which need not exist; of one in a bucket what is here is up to date.
+
+    Raises:
+        RegistryError: a name that can't be a model's, for a bucket.
+    """
+    if isinstance(registry, BucketFolder):
+        check_model_name(model)
+        return model_in(registry, model)
+    return ModelFolder(registry / model)
 
 
 def _unknown(folder: ModelFolder, which: str, aliases: dict[str, str]) -> str:

@@ -8,7 +8,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sweep.errors import RegistryError
+from sweep.registry.in_bucket import check_bucket
 from sweep.registry.layout import check_model_name
+from sweep.store.paths import BucketFolder, Place
 
 
 def open_registry(path: Path, create: bool) -> Path:
@@ -29,7 +31,7 @@ def open_registry(path: Path, create: bool) -> Path:
     raise RegistryError(f"{path}: no registry here. A promotion makes it: sweep promote STUDY --model MODEL.")
 
 
-def check_writable(path: Path, model: str | None = None) -> None:
+def check_writable(path: Place, model: str | None = None) -> None:
     """Make sure that a promotion can write here; nothing is left behind.
 
     Args:
@@ -41,6 +43,9 @@ def check_writable(path: Path, model: str | None = None) -> None:
     """
     if model is not None:
         check_model_name(model)
+    if isinstance(path, BucketFolder):
+        check_bucket(path)
+        return
     target = path if model is None else path / model
     with _told(path):
         nearest = next(folder for folder in (target, *target.absolute().parents) if folder.exists())

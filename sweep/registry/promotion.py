@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import math
@@ -20,11 +19,13 @@ from sweep.registry.card import card
 from sweep.registry.environment import environment_facts
 from sweep.registry.layout import MANIFEST, ModelFolder, Version, check_model_name
 from sweep.registry.manifest import FileFacts, Lineage, Manifest, Measured, TakenUp, Weights, curve_to_bytes
+from sweep.registry.models import folder_of
 from sweep.registry.opening import open_registry
 from sweep.registry.staging import remove_dead, staging_folder
 from sweep.registry.weights import NoWeightsError, extract_weights, write_weights
 from sweep.store import checkpoints
-from sweep.store.files import publish_folder, sha256_file, write_atomic
+from sweep.store.files import sha256_file, write_atomic
+from sweep.store.paths import Place
 
 Goal = Literal["minimize", "maximize"]
 
@@ -81,7 +82,7 @@ class Verdict(NamedTuple):
     reason: str
 
 
-def promote(registry: Path, model: str, source: Source, *, alias: str | None, by: str | None = None) -> Version:
+def promote(registry: Place, model: str, source: Source, *, alias: str | None, by: str | None = None) -> Version:
     """Make a version of a checkpoint, and let an alias point to it.
 
     The same checkpoint of the same trial becomes a version once: a promotion that was killed can be repeated.
@@ -102,23 +103,24 @@ def promote(registry: Path, model: str, source: Source, *, alias: str | None, by
     check_model_name(model)
     if alias is not None:
         check_alias_name(alias)
-    folder = ModelFolder(registry / model)
+    folder = folder_of(registry, model)
     promotion = _Promotion(folder, source, alias, _verified(folder, source, alias))
-    open_registry(registry, create=True)
+    if isinstance(registry, Path):
+        open_registry(registry, create=True)
     try:
-        folder.root.mkdir(exist_ok=True)
+        folder.root.mkdir(exist_ok=True, parents=True)
         remove_dead(folder)
         version = promotion.existing() or promotion.publish()
     except OSError as error:
         raise RegistryError(
-            f"{folder.root}: can't be written ({error.strerror or error}). {_unchanged(folder, alias)}"
+            f"{folder.told(folder.root)}: can't be written ({error.strerror or error}). {_unchanged(folder, alias)}"
         ) from error
     if alias is not None:
         Aliases(folder).point(alias, version.number, by or f"study {source.study}, trial {source.trial}")
     return version
 
 
-def if_better(registry: Path, model: str, alias: str, value: float, *, goal: Goal, metric: str) -> Verdict:
+def if_better(registry: Place, model: str, alias: str, value: float, *, goal: Goal, metric: str) -> Verdict:
     """Whether a value beats the version that an alias points to.
 
     NaN never does; a tie doesn't either. Where there is nothing to beat, any other value does.
@@ -128,7 +130,7 @@ def if_better(registry: Path, model: str, alias: str, value: float, *, goal: Goa
     """
     if math.isnan(value):
         return Verdict(ok=False, reason=f"{metric} is NaN, which is never better")
-    folder = ModelFolder(registry / model)
+    folder = folder_of(registry, model)
     name = Aliases(folder).current().get(alias)
     if name is None:
         return Verdict(ok=True, reason=f"{model} has no {alias} yet")
@@ -232,7 +234,7 @@ class _Promotion:
             staged.curve.write_bytes(curve_to_bytes(list(self._source.curve)))
             staged.spec.write_text(self._source.spec_yaml, encoding="utf-8")
             draft = self._draft(weights, missing, _file_facts(beside))
-            with self._folder.locked():
+            with self._folder.claiming():
                 # Another process may have promoted the same checkpoint while we wrote.
                 return self.existing() or self._claim(staged, draft)
 
@@ -240,11 +242,10 @@ class _Promotion:
         number = max([Aliases(self._folder).highest(), *self._folder.numbers()])
         while True:
             number += 1
-            version = self._folder.version(number)
             _finish(staged, draft.model_copy(update={"version": number}), self._source)
             # On a file system whose locks don't reach other machines, the rename alone decides who has a number.
-            if _published(staged.path, version.path):
-                return version
+            if self._folder.publish(staged.path, number):
+                return self._folder.version(number)
 
     def _copy_checkpoint(self, staged: Version) -> None:
         for name in (*self._checkpoint["files"], MANIFEST):
@@ -286,19 +287,6 @@ class _Promotion:
             weights_missing=missing,
             files=files,
         )
-
-
-def _published(staged: Path, final: Path) -> bool:
-    """Whether the rename came through; False when somebody else has the name."""
-    try:
-        publish_folder(staged, final)
-    except FileExistsError:
-        return False
-    except OSError as error:
-        if error.errno != errno.ENOTEMPTY:
-            raise
-        return False
-    return True
 
 
 def _finish(staged: Version, manifest: Manifest, source: Source) -> None:

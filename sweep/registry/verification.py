@@ -14,6 +14,7 @@ from sweep.registry.manifest import FileFacts, Manifest
 from sweep.registry.models import list_models, model_folder
 from sweep.registry.staging import remove_dead
 from sweep.store.files import sha256_file
+from sweep.store.paths import Place
 
 _OURS = {"aliases.jsonl", ".lock", ".aliases.lock"}
 
@@ -39,7 +40,7 @@ class Problem:
         return f"{where}: {self.file}: {self.what}."
 
 
-def verify(registry: Path, model: str | None = None, version: int | None = None) -> list[Problem]:
+def verify(registry: Place, model: str | None = None, version: int | None = None) -> list[Problem]:
     """Compare every byte with the manifests; an empty list means that all is well.
 
     Finds a changed, missing or extra file, a damaged manifest and damaged aliases. A version's `exports/` was made
@@ -65,14 +66,20 @@ def verify(registry: Path, model: str | None = None, version: int | None = None)
 def _model_problems(folder: ModelFolder) -> Iterator[Problem]:
     if os.access(folder.root, os.W_OK):
         remove_dead(folder)
-    for child in sorted(folder.root.iterdir()):
-        known = child.name in _OURS or child.name.startswith(PROMOTING) or version_number(child.name)
-        if not known:
-            yield Problem(folder.name, None, child.name, "nothing that the registry wrote")
+        folder.remove_dead()
+    strays = folder.strays()
+    for name in _strays(folder) if strays is None else strays:
+        yield Problem(folder.name, None, name, "nothing that the registry wrote")
     for what in Aliases(folder).problems():
         yield Problem(folder.name, None, folder.aliases.name, what)
     for version in folder.versions():
         yield from _version_problems(version)
+
+
+def _strays(folder: ModelFolder) -> Iterator[str]:
+    for child in sorted(folder.root.iterdir()):
+        if not (child.name in _OURS or child.name.startswith(PROMOTING) or version_number(child.name)):
+            yield child.name
 
 
 def _version_problems(version: Version) -> Iterator[Problem]:
@@ -81,7 +88,9 @@ def _version_problems(version: Version) -> Iterator[Problem]:
     except VerificationError as error:
         yield Problem(version.model, version.name, MANIFEST, str(error).rstrip("."))
         return
-    wrong = [*_identity(version, manifest), *_contents(version, manifest), *_extras(version, manifest)]
+    there = version.folder.problems(version, manifest) if version.folder else None
+    files = [*_contents(version, manifest), *_extras(version, manifest)] if there is None else list(there)
+    wrong = [*_identity(version, manifest), *files]
     for file, what in wrong:
         yield Problem(version.model, version.name, file, what)
 

@@ -86,9 +86,10 @@ def load_weights(version: Version) -> dict[str, Tensor]:
     if manifest.weights is None:
         raise RegistryError(
             f"{version} has no weights: {manifest.weights_missing}.\n"
-            f"  Its complete checkpoint is in {version.checkpoint}"
+            f"  Its complete checkpoint is in {version.told}/{version.checkpoint.name}"
         )
     path = version.safetensors
+    version.bring(path.name)
     expected = manifest.files.get(path.name)
     if not path.is_file() or expected is None or sha256_file(path) != expected.sha256:
         raise VerificationError(

@@ -8,13 +8,14 @@ several that create the same object one succeeds. All else is built on these two
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from sweep.errors import InputError, StorageError
 
@@ -25,8 +26,9 @@ SCHEMES = {"s3": "s3", "gs": "gcs"}
 """Of a URL, and the extra of this package that brings what it needs."""
 
 CHUNK = 8 * 2**20
-LARGEST_CREATED = 5 * 2**30
-"""What one request may carry; a larger object comes in parts, of which S3 can't say whether another was there."""
+LARGEST_CREATED = 64 * 2**20
+"""What is sent in one request, from memory. A larger object comes in parts, of which a store can't say whether another
+was there."""
 
 RETRY_S = 60.0
 """How long a request is repeated that wasn't answered."""
@@ -41,10 +43,17 @@ class BucketError(StorageError):
 
 
 class Entry(NamedTuple):
-    """An object, as a listing shows it; `key` is from the place that was listed."""
+    """An object, as a listing shows it.
+
+    Attributes:
+        key: from the place that was listed.
+        size: in bytes.
+        tag: differs where the bytes do.
+    """
 
     key: str
     size: int
+    tag: str | None = None
 
 
 def is_url(text: str | Path) -> bool:
@@ -139,7 +148,9 @@ class Bucket:
         with self._told("listed"):
             pieces: Any = self._store.list(self._key(prefix) or None, chunk_size=1000)
             cut = len(self._prefix) + 1 if self._prefix else 0
-            return sorted(Entry(found["path"][cut:], found["size"]) for piece in pieces for found in piece)
+            return sorted(
+                Entry(found["path"][cut:], found["size"], found["e_tag"]) for piece in pieces for found in piece
+            )
 
     def folders(self) -> list[str]:
         """The names below which there are objects."""
@@ -163,6 +174,22 @@ class Bucket:
             return
         with self._told("removed"):
             self._store.delete(paths)
+
+    UNCONDITIONAL: ClassVar[str] = (
+        "this object store makes an object though there is one of its name (it passes over If-None-Match), so two "
+        "writers couldn't be told apart. Use another store, or a folder."
+    )
+
+    def is_conditional(self) -> bool:
+        """Whether one may write here, and of two creators one succeeds; nothing is left behind.
+
+        Raises:
+            BucketError: one may not.
+        """
+        probe = f".sweep-probe-{uuid.uuid4().hex}"
+        found = self.create(probe, b"") and not self.create(probe, b"again")
+        self.delete([probe])
+        return found
 
     @property
     def _store(self) -> ObjectStore:
@@ -228,7 +255,7 @@ def _connected(root: str, _process: int, *_environment: str | None) -> ObjectSto
         raise InputError(f"{root}: needs a package that isn't installed. Run: pip install 'sweep[{extra}]'") from error
     insecure = any(os.environ.get(name, "").startswith("http://") for name in _ENDPOINTS)
     options: dict[str, Any] = {
-        # A request carries up to LARGEST_CREATED; one that is lost is noticed by the connection.
+        # A request may carry much on a slow line; one that is lost is noticed by the connection.
         "client_options": {"timeout": "600s", "connect_timeout": "10s", "allow_http": insecure},
         "retry_config": {"max_retries": 10, "retry_timeout": timedelta(seconds=RETRY_S)},
     }

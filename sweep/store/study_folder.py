@@ -135,18 +135,12 @@ def check_storage(storage: Place) -> None:
 
 
 def _check_bucket(storage: BucketFolder) -> None:
-    probe = f".sweep-probe-{uuid.uuid4().hex}"
-    bucket = Bucket(storage.url)
     try:
-        conditional = bucket.create(probe, b"") and not bucket.create(probe, b"again")
-        bucket.delete([probe])
+        conditional = Bucket(storage.url).is_conditional()
     except BucketError as error:
         raise StudyError(f"storage {error}") from error
     if not conditional:
-        raise StudyError(
-            f"storage {storage}: this object store makes an object though there is one of its name (it passes over "
-            "If-None-Match), so two drivers couldn't be told apart. Use another store, or a folder."
-        )
+        raise StudyError(f"storage {storage}: {Bucket.UNCONDITIONAL}")
     try:
         storage.copy.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -43,7 +43,6 @@ def test_what_is_supported_is_not_mentioned():
 @pytest.mark.parametrize(
     ("addition", "line"),
     [
-        ("promote: {model: m, registry: gs://b}\n", "promote.registry: a bucket is not supported"),
         ("environment: {image: x}\n", "environment.image: is not supported"),
     ],
 )  # fmt: skip

@@ -23,8 +23,8 @@ search: {{algorithm: random, seed: 3}}
 scheduler: {{type: none, max_t: 3}}
 budget: {{trials: {trials}}}
 resources: {{cpu: 1, max_concurrent: 2}}
-promote: {{model: hardy}}
-storage: {storage}
+promote: {{model: hardy, registry: {bucket}/registry}}
+storage: {bucket}/studies
 """
 
 
@@ -32,7 +32,7 @@ class Study(processes.Study):
     """One in a bucket; `copies` is what a machine has of it."""
 
     def __init__(self, folder, executor, bucket, spec=SPEC, trials=TRIALS):
-        super().__init__(folder, executor, spec.format(storage=f"{bucket}/studies", trials=trials))
+        super().__init__(folder, executor, spec.format(bucket=bucket, trials=trials))
         self.url = f"{bucket}/studies/hardy"
         self.copies = folder / "copies"
         self.events = self.copies / self.url.replace("://", "/") / "events.jsonl"
@@ -95,8 +95,10 @@ def test_another_machine_goes_on_after_the_first_is_lost_with_its_disk(tmp_path,
     assert study.checkpoints() <= kept
     log = study.ask("logs", study.url, "3")
     assert "epoch 3: loss" in log
-    models = json.loads(study.ask("models", "ls", "--json"))
-    assert [model["version"] for model in models] == ["v1"]
+    registry = f"{bucket}/registry"
+    (model,) = json.loads(study.ask("models", "ls", "--registry", registry, "--json"))
+    assert (model["version"], model["aliases"], model["path"]) == ("v1", ["champion"], f"{registry}/hardy/v1")
+    assert "every byte is as it was written" in study.ask("models", "verify", "--registry", registry)
     assert "hardy is complete" in study.ask("launch", "hardy.yaml", "--yes")
     (listed,) = json.loads(study.ask("ls", "--storage", f"{bucket}/studies", "--json"))
     assert (listed["name"], listed["state"], listed["path"]) == ("hardy", "complete", study.url)

@@ -17,7 +17,7 @@ from typing import Any
 import safetensors.torch  # noqa: F401
 import torch  # noqa: F401
 
-from sweep.registry import Source, aliases, promote, promotion
+from sweep.registry import Source, layout, promote, promotion
 
 
 def fork(work: Callable[[], object]) -> int:
@@ -76,9 +76,9 @@ def main() -> None:
         together(folder, sources)
         return
     killed(folder / "copying", sources[0], promotion, "extract_weights", after=False)
-    killed(folder / "renaming", sources[0], promotion, "publish_folder", after=False)
-    killed(folder / "renamed", sources[0], promotion, "publish_folder", after=True)
-    killed(folder / "pointing", sources[0], aliases, "append_durably", after=False)
+    killed(folder / "renaming", sources[0], layout, "publish_folder", after=False)
+    killed(folder / "renamed", sources[0], layout, "publish_folder", after=True)
+    killed(folder / "pointing", sources[0], layout, "append_durably", after=False)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from sweep.registry import (
     Aliases,
     ModelFolder,
     if_better,
+    layout,
     list_versions,
     load_weights,
     meets_minimum,
@@ -132,14 +133,14 @@ def test_version_that_exists_costs_no_copying(registry, source, monkeypatch):
 
 
 def test_number_is_claimed_under_the_lock(registry, source, monkeypatch):
-    real = promotion.publish_folder
+    real = layout.publish_folder
 
     def publish(beside, final):
         with pytest.raises(Timeout):
             FileLock(final.with_name(".lock")).acquire(timeout=0)
         real(beside, final)
 
-    monkeypatch.setattr(promotion, "publish_folder", publish)
+    monkeypatch.setattr(layout, "publish_folder", publish)
     assert promote(registry, "vit", source, alias=None).number == 1
 
 
@@ -179,7 +180,7 @@ def test_number_of_a_removed_version_is_not_used_again(registry, source):
 
 def test_number_taken_behind_the_lock_is_passed_over(registry, source, monkeypatch):
     """As on a file system whose locks don't reach other machines: the rename decides."""
-    real = promotion.publish_folder
+    real = layout.publish_folder
 
     def publish(beside, final):
         if final.name == "v1":
@@ -187,7 +188,7 @@ def test_number_taken_behind_the_lock_is_passed_over(registry, source, monkeypat
             (final / "manifest.json").write_text("another machine's")
         real(beside, final)
 
-    monkeypatch.setattr(promotion, "publish_folder", publish)
+    monkeypatch.setattr(layout, "publish_folder", publish)
     version = promote(registry, "vit", source, alias=None)
     assert version.number == 2
     assert version.manifest.version == 2
