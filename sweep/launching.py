@@ -19,6 +19,7 @@ from sweep.controlling import take_up
 from sweep.core import algorithms, feasibility, limits
 from sweep.core.events import PromotionsDone
 from sweep.core.protocols import Capacity, Executor, RunAttempt, Sampler
+from sweep.core.resolved import spec_sha256
 from sweep.core.spec import StudySpec
 from sweep.core.study import StudyMachine
 from sweep.core.support import unsupported
@@ -129,7 +130,7 @@ def launch(
     if study_folder.exists(paths):
         study_folder.check_same(study_folder.read(paths), spec)
         return resume(paths, options=options)
-    executor = _executor(spec, paths, options)
+    executor = _executor(spec, paths, options, base_dir)
     try:
         capacity = _open(executor, spec)
         learned = lessons.gather(storage, spec)
@@ -166,14 +167,14 @@ def resume(paths: StudyPaths, *, options: Options | None = None) -> StoredStudy:
             return study_folder.read(paths)
         entrypoint = check(stored.spec, stored.base_dir, source=str(paths.spec))
         options.say(f"{stored.spec.name}: going on after {counted(len(stored.machine.trials), 'trial')}.")
-        executor = _executor(stored.spec, paths, options)
+        executor = _executor(stored.spec, paths, options, stored.base_dir)
         try:
             return _run(hold, executor, _open(executor, stored.spec), entrypoint, options)
         finally:
             executor.close()
 
 
-def _executor(spec: StudySpec, paths: StudyPaths, options: Options) -> Executor:
+def _executor(spec: StudySpec, paths: StudyPaths, options: Options, base_dir: Path) -> Executor:
     from sweep.training.attempt import run_attempt, warm_up
     from sweep.training.carrying import carrying
     from sweep.training.fused.attempt import fusing, run_alone
@@ -181,6 +182,7 @@ def _executor(spec: StudySpec, paths: StudyPaths, options: Options) -> Executor:
     def attempts(run: RunAttempt) -> RunAttempt:
         return run if paths.url is None else carrying(run, paths.url)
 
+    ray = _ray_options(spec, paths, options, base_dir)
     match options.executor:
         case "inline":
             from sweep.executors.inline import InlineExecutor
@@ -195,7 +197,7 @@ def _executor(spec: StudySpec, paths: StudyPaths, options: Options) -> Executor:
                 warm_up,
                 spec.resources,
                 study=spec.name,
-                ray_options=options.ray,
+                ray_options=ray,
                 fusing=together and replace(together, run_attempt=attempts(together.run_attempt)),
             )
         case "tune":
@@ -206,9 +208,7 @@ def _executor(spec: StudySpec, paths: StudyPaths, options: Options) -> Executor:
                     f"executor: tune, with storage {paths.storage}: Ray Tune needs a folder that all nodes share. "
                     "Use --executor ray, which needs none, or name a folder for storage."
                 )
-            return TuneExecutor(
-                run_attempt, spec.resources, study=spec.name, scratch=paths.scratch, ray_options=options.ray
-            )
+            return TuneExecutor(run_attempt, spec.resources, study=spec.name, scratch=paths.scratch, ray_options=ray)
         case other:
             raise InputError(f"executor: {other!r} is unknown. Use one of {', '.join(EXECUTORS)}.")
 
@@ -231,7 +231,7 @@ def _run(hold: Hold, executor: Executor, capacity: Capacity, entrypoint: str, op
     stored = study_folder.read(paths)
     learners = _Learners(paths, options)
     sampler, recorders = learners(stored.machine)
-    watchers = [TensorBoard(paths), *options.watchers(stored)]
+    watchers = [TensorBoard(paths), *_metrics(executor, stored.spec), *options.watchers(stored)]
     log = hold.log()
     driver = Driver(
         stored.machine,
@@ -267,6 +267,28 @@ def _run(hold: Hold, executor: Executor, capacity: Capacity, entrypoint: str, op
         log.close()
     _promote(hold, options)
     return study_folder.read(paths)
+
+
+def _metrics(executor: Executor, spec: StudySpec) -> list[Watcher]:
+    """What tells Ray of the study's numbers, where a Ray is there."""
+    if executor.name == "inline":
+        return []
+    from sweep.executors.metrics import RayMetrics
+
+    return [RayMetrics(spec.name)]
+
+
+def _ray_options(spec: StudySpec, paths: StudyPaths, options: Options, base_dir: Path) -> dict[str, Any]:
+    """What Ray is told at its start: the study is a job with a name, and says what it is."""
+    registry = registry_of(spec.promote, base_dir) if spec.promote else None
+    metadata = {
+        "job_name": f"sweep {spec.name}",
+        "study": spec.name,
+        "spec_sha256": spec_sha256(spec),
+        "storage": str(paths.url or paths.root.parent),
+        **({"registry": str(registry)} if registry else {}),
+    }
+    return {"metadata": metadata, **options.ray}
 
 
 def _complete_journal(stored: StoredStudy) -> None:

@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from sweep.cli.options import STORAGE, Storage, StudyName
+from sweep.cli.options import STORAGE, Storage, StudyName, find_study
 from sweep.errors import InputError, WorkError
 
 LOOPBACK = "127.0.0.1"
@@ -37,9 +37,7 @@ def register(app: typer.Typer) -> None:
 
 def tensorboard(study: StudyName, port: Port = 0, show: Open = False, storage: Storage = STORAGE) -> None:
     """Start TensorBoard on a study's trials: curves, the HParams page, sample predictions. Ctrl-C ends it."""
-    from sweep.store import study_folder
-
-    paths = study_folder.find(storage, study)
+    paths = find_study(storage, study)
     chosen = _free_port(port)
     command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(paths.trials), "--host", LOOPBACK]
     with _server([*command, "--port", str(chosen), "--reload_interval", "5"], chosen) as server:

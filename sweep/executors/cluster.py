@@ -14,6 +14,7 @@ from http import HTTPStatus
 from typing import Any
 
 import ray
+from ray.job_config import JobConfig
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from sweep.core.agreement import refused
@@ -49,8 +50,8 @@ class Cluster:
     """The Ray that a study runs on.
 
     Args:
-        options: for `ray.init`, e.g. `num_gpus`, `_temp_dir` or `address`. A cluster that this process is already
-            connected to is used and left running.
+        options: for `ray.init`, e.g. `num_gpus`, `_temp_dir` or `address`; and `metadata`, texts that Ray's dashboard
+            shows of the job. A cluster that this process is already connected to is used and left running.
     """
 
     def __init__(self, options: Mapping[str, Any]) -> None:
@@ -69,7 +70,7 @@ class Cluster:
             dashboard = _dashboard_of_running()
         else:
             with quiet():
-                context = connect({"log_to_driver": False, "logging_level": logging.ERROR, **self._options})
+                context = connect({"log_to_driver": False, "logging_level": logging.ERROR, **_as_job(self._options)})
             self._ours = True
             dashboard = context.dashboard_url
         try:
@@ -118,6 +119,13 @@ class Cluster:
         if self._ours:
             self._ours = False
             ray.shutdown()
+
+
+def _as_job(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options for `ray.init`, `metadata` among them as that of Ray's job: its dashboard shows it."""
+    given = dict(options)
+    metadata = given.pop("metadata", None)
+    return {"job_config": JobConfig(metadata=metadata), **given} if metadata else given
 
 
 def connect(options: Mapping[str, Any]) -> Any:

@@ -25,6 +25,10 @@ STORIES = [
 ]
 
 
+# What Ray's exporter makes of a name; see test_what_is_told_arrives_where_prometheus_scrapes.
+ENDINGS = {"Counter": ["_total"], "Gauge": [""], "Histogram": ["_bucket", "_count", "_sum"]}
+
+
 def promtool(*arguments):
     tool = shutil.which("promtool")
     if tool is None:
@@ -44,7 +48,8 @@ def known_metrics():
     for file in (package / "dashboard/modules/metrics/dashboards").glob("*.py"):
         names |= set(re.findall(r"\b(ray_\w+)\{", file.read_text()))
     for file in SWEEP.rglob("*.py"):
-        names |= {f"ray_{name}" for name in re.findall(r'"(sweep_\w+)"', file.read_text())}
+        for kind, name in re.findall(r'(Counter|Gauge|Histogram)\("(sweep_\w+)"', file.read_text()):
+            names |= {f"ray_{name}{end}" for end in ENDINGS[kind]}
     return names
 
 
@@ -72,7 +77,7 @@ def test_prometheus_takes_its_configuration():
 def test_prometheus_takes_the_boards_queries(tmp_path):
     """Each query of a board parses, as the expression of a rule."""
     rules = [
-        {"record": f"board:{number}", "expr": query.replace("$session", ".*")}
+        {"record": f"board:{number}", "expr": query.replace("$session", ".*").replace("$study", ".*")}
         for number, (where, query) in enumerate(queries())
         if ".json" in where
     ]
@@ -130,8 +135,10 @@ def test_a_board_can_be_drawn(file):
         assert panel["description"]
         assert panel["datasource"] == {"type": "prometheus", "uid": source["uid"]}
         assert all("$session" in target["expr"] for target in panel["targets"])
-    (variable,) = board["templating"]["list"]
-    assert variable["name"] == "session"
+    variables = [variable["name"] for variable in board["templating"]["list"]]
+    assert variables[0] == "session"
+    text = file.read_text()
+    assert all(f"${name}" in text for name in variables)
 
 
 def test_grafana_finds_rays_boards_beside_ours():
