@@ -22,6 +22,9 @@ LOOPBACK = "127.0.0.1"
 START_S = 60.0
 """How long a server may take until it answers."""
 
+BRING_EVERY_S = 15.0
+"""How often what is new in a bucket is brought."""
+
 END_S = 5.0
 """How long it may take to end."""
 
@@ -37,12 +40,15 @@ def register(app: typer.Typer) -> None:
 
 def tensorboard(study: StudyName, port: Port = 0, show: Open = False, storage: Storage = STORAGE) -> None:
     """Start TensorBoard on a study's trials: curves, the HParams page, sample predictions. Ctrl-C ends it."""
+    from sweep.store import holding
+
     paths = find_study(storage, study)
+    holding.bring_curves(paths)
     chosen = _free_port(port)
     command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(paths.trials), "--host", LOOPBACK]
     with _server([*command, "--port", str(chosen), "--reload_interval", "5"], chosen) as server:
         _tell(f"http://{LOOPBACK}:{chosen}/", show=show)
-        _until_interrupted(server.wait)
+        _until_interrupted(lambda: _wait(server, lambda: holding.bring_curves(paths)))
     if server.returncode and server.returncode > 0:
         raise WorkError(f"TensorBoard ended with code {server.returncode}.")
 
@@ -87,6 +93,15 @@ def _free_port(wanted: int) -> int:
                 f"port: {wanted} is taken ({error.strerror}). Leave it out to get one that is free."
             ) from error
         return int(probe.getsockname()[1])
+
+
+def _wait(server: subprocess.Popen[bytes], meanwhile: Callable[[], object]) -> int:
+    """Until a server ends, with its exit code; now and then something is done."""
+    while True:
+        try:
+            return server.wait(BRING_EVERY_S)
+        except subprocess.TimeoutExpired:
+            meanwhile()
 
 
 def _tell(address: str, *, show: bool) -> None:

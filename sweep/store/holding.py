@@ -17,7 +17,7 @@ from sweep.store.bucket_files import BucketFiles
 from sweep.store.control import Inbox
 from sweep.store.events import EventLog
 from sweep.store.lease import HeldError, Lease, machine_of
-from sweep.store.paths import BUCKET_CACHE, BucketFolder, StudyPaths
+from sweep.store.paths import BUCKET_CACHE, BucketFolder, StudyPaths, TrialPaths
 from sweep.store.sender import Sender, SentLog
 from sweep.store.trial_files import TrialFiles
 
@@ -180,6 +180,22 @@ def bring(paths: StudyPaths, file: Path) -> None:
     """
     if paths.url is not None and not (file.is_file() and locked_here(paths)):
         study_bucket.bucket_of(paths).fetch(file.relative_to(paths.root).as_posix(), file)
+
+
+def bring_curves(paths: StudyPaths) -> None:
+    """Bring TensorBoard's files out of a study's bucket, those that aren't here as they are there.
+
+    Raises:
+        BucketError: the bucket can't be reached.
+    """
+    if paths.url is None:
+        return
+    for entry in study_bucket.bucket_of(paths).entries(paths.trials.name):
+        file = paths.root / entry.key
+        trial = TrialPaths(paths.trials / file.relative_to(paths.trials).parts[0])
+        is_one = trial.tensorboard in file.parents
+        if is_one and not (file.is_file() and file.stat().st_size == entry.size):
+            bring(paths, file)
 
 
 def _machine(paths: StudyPaths) -> str:

@@ -209,3 +209,15 @@ def test_a_study_that_never_began_is_read(paths, monkeypatch, tmp_path):
         log.close()
     study_folder.read(paths)
     assert paths.events.read_bytes() == there.events.read_bytes()
+
+
+def test_curves_are_brought_once_and_again_when_they_grew(paths):
+    there = Bucket(paths.url)
+    for key in ("0000/tensorboard/events.1", "0001/tensorboard/deep/events.2", "0001/params.json"):
+        there.put(f"trials/{key}", b"1")
+    holding.bring_curves(paths)
+    found = {path.relative_to(paths.trials).as_posix() for path in paths.trials.rglob("*") if path.is_file()}
+    assert found == {"0000/tensorboard/events.1", "0001/tensorboard/deep/events.2"}
+    there.put("trials/0000/tensorboard/events.1", b"12")
+    holding.bring_curves(paths)
+    assert (paths.trial(0).tensorboard / "events.1").read_bytes() == b"12"
