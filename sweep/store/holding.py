@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 
 from sweep.core.spec import StudySpec
 from sweep.errors import StudyError
-from sweep.store import lease, study_bucket
+from sweep.store import lease, parcels, study_bucket
 from sweep.store.bucket_files import BucketFiles
 from sweep.store.control import Inbox
 from sweep.store.events import EventLog
@@ -108,6 +108,8 @@ def _held_in_bucket(paths: StudyPaths, say: Say) -> Iterator[Hold]:
             yield Hold(paths, sender)
         finally:
             now = _written(paths)
+            # They are in the bucket, and nobody here trains any more.
+            parcels.forget(paths.trials, keep=0)
             sender.close(path for path, state in now.items() if before.get(path) != state)
     finally:
         mine.release()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from sweep.errors import CheckpointError
@@ -38,8 +39,11 @@ def download(bucket: Bucket, key: str, folder: Path) -> None:
     written = bucket.get(f"{key}/{MANIFEST}")
     if written is None:
         raise CheckpointError(f"{bucket.url}/{key}: no complete checkpoint here ({MANIFEST} is missing).")
-    if checkpoints.is_complete(folder) and (folder / MANIFEST).read_bytes() == written:
-        return
+    with suppress(FileNotFoundError):
+        if (folder / MANIFEST).read_bytes() == written:
+            # Among what is kept here it is the one that was wanted last.
+            os.utime(folder / MANIFEST)
+            return
     folder.parent.mkdir(parents=True, exist_ok=True)
     beside = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     shutil.rmtree(beside, ignore_errors=True)
@@ -57,6 +61,21 @@ def download(bucket: Bucket, key: str, folder: Path) -> None:
         beside.rename(folder)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def forget(trials: Path, keep: int) -> None:
+    """Remove copies of checkpoints, all but those that were written or wanted last.
+
+    Args:
+        trials: the folder of a study's trials, here.
+        keep: so many stay.
+    """
+    found = []
+    for manifest in trials.glob(f"*/checkpoints/*/{MANIFEST}"):
+        with suppress(FileNotFoundError):
+            found.append((manifest.stat().st_mtime_ns, manifest.parent))
+    for _, folder in sorted(found, reverse=True)[keep:]:
+        checkpoints.remove(folder)
 
 
 def copy(bucket: Bucket, key: str, to: str) -> bool:

@@ -26,6 +26,9 @@ from sweep.store.buckets import Bucket, BucketError
 from sweep.store.paths import BucketFolder, TrialPaths, study_paths
 from sweep.store.study_bucket import bucket_of
 
+MOST_HERE = 16
+"""Checkpoints of a study that a machine keeps, for attempts that go on here: paused trials may never."""
+
 SHIP_S = 15.0
 """How often the log of a running attempt is sent; a long one less often."""
 
@@ -113,6 +116,7 @@ class _Load:
                 self._send(path)
         if not keep:
             shutil.rmtree(self._trial.checkpoints, ignore_errors=True)
+        parcels.forget(self._trial.root.parent, MOST_HERE)
 
     def _thin_out(self, last: Path) -> None:
         for folder in checkpoints.complete_ones(self._trial.checkpoints):

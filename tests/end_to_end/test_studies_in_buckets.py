@@ -1,9 +1,11 @@
 """A study in a bucket outlives the machine that drives it: driver killed, its folder gone, another machine goes on."""
 
+import gc
 import json
 import os
 import shutil
 import signal
+import warnings
 from collections import Counter
 
 import processes
@@ -171,3 +173,36 @@ def test_an_interrupt_leaves_everything_in_the_bucket(tmp_path, bucket):
     assert study.ended() == 0, study.output()
     assert "waiting up to" not in study.output(), "one that let go is followed at once"
     assert max(Counter((trial, epoch) for trial, _, epoch in study.epochs()).values()) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_nodes_need_no_folder_in_common(tmp_path, bucket):
+    """Two nodes and a driver, each with copies of its own: paused trials go on wherever there is room."""
+    from ray.cluster_utils import Cluster
+
+    study = Study(tmp_path, "ray", bucket, trials=8)
+    file = tmp_path / "hardy.yaml"
+    file.write_text(file.read_text().replace("{type: none, max_t: 3}", "{max_t: 3, promote: true}"))
+    with warnings.catch_warnings():
+        # Ray leaves its nodes' pipes to the garbage collector.
+        warnings.simplefilter("ignore")
+        cluster = Cluster()
+        try:
+            for name in ("one", "two"):
+                there = {"SWEEP_BUCKET_CACHE": str(tmp_path / name), "SWEEP_TEST_MARKS": str(study.marks)}
+                cluster.add_node(num_cpus=1, env_vars=there, include_dashboard=False)
+            study.start("launch", "hardy.yaml", "--yes", "--address", cluster.address)
+            assert study.ended() == 0, study.output()
+        finally:
+            cluster.shutdown()
+            del cluster
+            gc.collect()
+    rows = json.loads(study.ask("trials", study.url, "--json"))
+    assert {row["state"] for row in rows} == {"complete", "stopped"}
+    logs = {name: {path.parent.name for path in (tmp_path / name).rglob("attempt-*.log")} for name in ("one", "two")}
+    assert logs["one"], "each had trials"
+    assert logs["two"], "each had trials"
+    trained = Counter((trial, epoch) for trial, _, epoch in study.epochs())
+    assert max(trained.values()) == 1, "and none was trained twice"
+    assert not list(study.copies.rglob("state.*")), "the driver keeps no checkpoints"

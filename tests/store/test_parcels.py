@@ -1,5 +1,7 @@
 """Checkpoints on their way to a bucket and back: complete there, or absent."""
 
+import os
+
 import pytest
 
 from sweep.errors import CheckpointError
@@ -90,3 +92,16 @@ def test_copied_within_the_store_and_removed(place, tmp_path):
     parcels.remove(place, KEY)
     assert parcels.sorted_out(place.entries("trials"), "trials") == ({other}, set())
     parcels.download(place, other, tmp_path / "there")
+
+
+def test_of_copies_those_that_were_wanted_last_stay(place, tmp_path):
+    trials = tmp_path / "trials"
+    for number in range(4):
+        folder = checkpoint(trials / f"{number:04d}" / "checkpoints" / "epoch-1")
+        os.utime(folder / "manifest.json", (number, number))
+        parcels.upload(place, f"trials/{number:04d}/checkpoints/epoch-1", folder)
+    parcels.download(place, "trials/0000/checkpoints/epoch-1", trials / "0000" / "checkpoints" / "epoch-1")
+    parcels.forget(trials, keep=2)
+    assert {path.parents[2].name for path in trials.glob("*/checkpoints/*/manifest.json")} == {"0000", "0003"}
+    parcels.forget(trials, keep=0)
+    assert list(trials.glob("*/checkpoints/*")) == []
