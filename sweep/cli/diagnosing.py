@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,12 +13,12 @@ Address = Annotated[
     typer.Option(help="A Ray cluster: auto or HOST:PORT to join it, http://HOST:8265 to ask its head."),
 ]
 Storage = Annotated[
-    Path | None,
-    typer.Option("--storage", envvar="SWEEP_STORAGE", help="Folder of the studies.", show_default="studies"),
+    str | None,
+    typer.Option("--storage", envvar="SWEEP_STORAGE", help="What holds the studies.", show_default="studies"),
 ]
 Registry = Annotated[
-    Path | None,
-    typer.Option("--registry", envvar="SWEEP_REGISTRY", help="Folder of the models.", show_default="registry"),
+    str | None,
+    typer.Option("--registry", envvar="SWEEP_REGISTRY", help="What holds the models.", show_default="registry"),
 ]
 
 FAILED = 1

@@ -9,17 +9,18 @@ from sweep.core.findings import Report, Versions
 from sweep.doctor.examination import examine
 from sweep.doctor.machine import installed
 from sweep.doctor.smoke import smoke
+from sweep.store.paths import place
 
 __all__ = ["diagnose", "examine", "smoke"]
 
 
-def diagnose(address: str | None, storage: Path | None, registry: Path | None) -> Report:
+def diagnose(address: str | None, storage: str | Path | None, registry: str | Path | None) -> Report:
     """Examine this machine, or the cluster at an address.
 
     Args:
         address: None for this machine; "auto" or HOST:PORT to join a cluster, http://HOST:8265 to ask its head.
-        storage: folder of the studies; None for the default.
-        registry: folder of the models; None for the default.
+        storage: of the studies, a folder or a URL; None for the default.
+        registry: of the models; None for the default.
 
     Raises:
         InputError: nobody answers at the address, or it doesn't let us in.
@@ -29,7 +30,7 @@ def diagnose(address: str | None, storage: Path | None, registry: Path | None) -
         from sweep.doctor.by_job import examine_by_job
 
         return examine_by_job(address, storage, registry)
-    studies, models = storage or Path("studies"), registry or Path("registry")
+    studies, models = place(storage or "studies"), place(registry or "registry")
     if address:
         from sweep.doctor.on_cluster import examine_cluster
 

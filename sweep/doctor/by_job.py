@@ -23,13 +23,13 @@ _HERE = "this machine"
 _SHOWN = 5
 
 
-def examine_by_job(address: str, storage: Path | None, registry: Path | None) -> Report:
+def examine_by_job(address: str, storage: str | Path | None, registry: str | Path | None) -> Report:
     """Examine it from its head.
 
     Args:
         address: http://HOST:8265, of its dashboard.
-        storage: folder of the studies there; None for the head's own setting.
-        registry: folder of the models there; None for the head's own setting.
+        storage: of the studies there; None for the head's own setting.
+        registry: of the models there; None for the head's own setting.
 
     Raises:
         InputError: nobody answers there, or it doesn't let us in.
@@ -46,7 +46,7 @@ def examine_by_job(address: str, storage: Path | None, registry: Path | None) ->
     return with_submitter(parsed(_log(client, job), address))
 
 
-def command(storage: Path | None, registry: Path | None) -> str:
+def command(storage: str | Path | None, registry: str | Path | None) -> str:
     """What the job runs."""
     words = ["python", "-m", "sweep", "doctor", "--address", "auto", "--json"]
     words += ["--storage", str(storage)] if storage else []

@@ -14,10 +14,13 @@ from filelock import FileLock, Timeout
 
 from sweep.core.findings import Finding
 from sweep.doctor.machine import GIB
+from sweep.errors import InputError
+from sweep.store.buckets import Bucket, BucketError
 from sweep.store.files import fsync_dir
-from sweep.store.paths import DATA_CACHE, data_cache
+from sweep.store.paths import BUCKET_CACHE, DATA_CACHE, BucketFolder, Place, data_cache
 
 LOW_GIB = 5.0
+SLOW_REQUEST_S = 0.5
 SLOW_SYNC_S = 0.25
 SKEW_S = 2.0
 _LOCK_S = 5.0
@@ -41,11 +44,32 @@ class Trial:
     skew_s: float
 
 
-def folders(storage: Path, registry: Path) -> Iterator[Finding]:
+def folders(storage: Place, registry: Place) -> Iterator[Finding]:
     """A finding each: storage, registry, data cache."""
-    yield lasting("storage", storage)
-    yield lasting("registry", registry)
+    for name, place in (("storage", storage), ("registry", registry)):
+        yield in_bucket(name, place) if isinstance(place, BucketFolder) else lasting(name, place)
     yield cache()
+
+
+def in_bucket(name: str, place: BucketFolder) -> Finding:
+    """A place in a bucket for studies or models, which need not have any yet."""
+    began = time.monotonic()
+    try:
+        conditional = Bucket(place.url).is_conditional()
+    except (BucketError, InputError) as error:
+        return Finding(name, "fail", str(error), "Without it no study begins; docs/buckets.md says who may do what.")
+    if not conditional:
+        return Finding(name, "fail", place.url, f"{Bucket.UNCONDITIONAL[0].upper()}{Bucket.UNCONDITIONAL[1:]}")
+    request_s = (time.monotonic() - began) / 3
+    told = f"{place.url}, a request takes {1000 * request_s:.0f} ms, copies in {place.copy}"
+    try:
+        free_gib = free(existing(place.copy))
+    except OSError as error:
+        return Finding(name, "fail", f"{told}: {error}", f"Name a folder that can be written: {BUCKET_CACHE}=FOLDER.")
+    told += f" ({free_gib:.0f} GiB free)"
+    if request_s > SLOW_REQUEST_S:
+        return Finding(name, "warn", told, "The end of each attempt waits for one. A bucket in this region is quicker.")
+    return Finding(name, "ok", told)
 
 
 def lasting(name: str, folder: Path) -> Finding:

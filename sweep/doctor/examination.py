@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 
 from sweep.core.findings import Examined, Finding
 from sweep.doctor import disks, gpus, machine, ray_check, torch_check
+from sweep.store.paths import Place
 
 
-def examine(storage: Path, registry: Path, place: str = "this machine") -> Examined:
+def examine(storage: Place, registry: Place, place: str = "this machine") -> Examined:
     """Examine the machine that this runs on.
 
     Args:
-        storage: folder of the studies; need not exist yet.
-        registry: folder of the models; need not exist yet.
+        storage: of the studies; need not exist yet.
+        registry: of the models; need not exist yet.
         place: what to call the machine.
     """
     parts: list[tuple[str, Callable[[], Iterable[Finding]]]] = [

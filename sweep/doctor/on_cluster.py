@@ -9,7 +9,7 @@ import platform
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from sweep.core.findings import Examined, Finding, Report, Versions
 from sweep.doctor.disks import existing
 from sweep.doctor.examination import examine
 from sweep.executors.cluster import VersionError, connect, quiet
+from sweep.store.paths import Place
 
 ALL = "all together"
 SKEW_S = 1.0
@@ -46,20 +47,20 @@ class Seen:
     marker: bool
 
 
-def examine_cluster(address: str, storage: Path, registry: Path) -> Report:
+def examine_cluster(address: str, storage: Place, registry: Place) -> Report:
     """Examine all nodes, at once, and compare them.
 
     Args:
         address: "auto" or HOST:PORT.
-        storage: folder of the studies, which all nodes have to share.
-        registry: folder of the models.
+        storage: of the studies; a folder all nodes have to share.
+        registry: of the models.
 
     Raises:
         InputError: nobody answers there, or it doesn't let us in.
     """
     try:
         with quiet(), _joined(address):
-            return _examined(storage.absolute(), registry.absolute())
+            return _examined(_absolute(storage), _absolute(registry))
     except VersionError as error:
         here = Versions("this machine", platform.python_version(), ray.__version__)
         versions = (error.head, here)
@@ -78,11 +79,16 @@ def _joined(address: str) -> Iterator[None]:
         ray.shutdown()
 
 
-def _examined(storage: Path, registry: Path) -> Report:
+def _absolute(place: Place) -> Place:
+    return place.absolute() if isinstance(place, Path) else place
+
+
+def _examined(storage: Place, registry: Place) -> Report:
     names = nodes(ray.nodes())
     asked = {name: _on(node, max_calls=1)(on_node) for node, name in names.items()}
     here = Versions("this machine", platform.python_version(), ray.__version__)
-    with marked(storage) as marker:
+    # A bucket is one by itself: there is nothing that nodes could fail to see.
+    with marked(storage) if isinstance(storage, Path) else nullcontext(Path()) as marker:
         answers = {name: ask.remote(storage, registry, marker, name) for name, ask in asked.items()}
         seen = [_answer(name, answer) for name, answer in answers.items()]
     found = [node for node in seen if isinstance(node, Seen)]
@@ -90,11 +96,15 @@ def _examined(storage: Path, registry: Path) -> Report:
     versions = (*(node.versions for node in found), here)
     together = [
         *agreement(versions),
-        shared(storage, [(node.versions.place, node.marker) for node in found]),
+        *(_seen(storage, found) if isinstance(storage, Path) else []),
         clocks(_clocks(names)),
     ]
     places = (*(node.examined for node in found), *dead, Examined(ALL, tuple(together)))
     return Report(places, versions)
+
+
+def _seen(storage: Path, found: Sequence[Seen]) -> list[Finding]:
+    return [shared(storage, [(node.versions.place, node.marker) for node in found])]
 
 
 def nodes(known: Sequence[Mapping[str, Any]]) -> dict[str, str]:
@@ -107,7 +117,7 @@ def nodes(known: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     }
 
 
-def on_node(storage: Path, registry: Path, marker: Path, place: str) -> Seen:
+def on_node(storage: Place, registry: Place, marker: Path, place: str) -> Seen:
     """What a node says of itself; runs there."""
     # Ray hides the GPUs from a task that asks for none; an examination takes none away from anyone.
     if os.environ.get(_MASK) == "":

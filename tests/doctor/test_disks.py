@@ -9,7 +9,8 @@ import pytest
 from filelock import Timeout
 
 from sweep.doctor import disks
-from sweep.store.paths import DATA_CACHE
+from sweep.store.buckets import Bucket
+from sweep.store.paths import DATA_CACHE, place
 
 
 class Usage(NamedTuple):
@@ -107,3 +108,24 @@ def test_the_cache_is_never_a_failure(monkeypatch, tmp_path):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv(DATA_CACHE, str(tmp_path / "file"))
     assert disks.cache().verdict == "warn"
+
+
+def test_a_place_in_a_bucket_is_tried_and_left_as_it_was(bucket):
+    storage = place(f"{bucket}/studies")
+    found = disks.in_bucket("storage", storage)
+    assert (found.name, found.verdict) == ("storage", "ok")
+    assert found.value.startswith(f"{storage.url}, a request takes ")
+    assert Bucket(bucket).entries() == []
+
+
+def test_a_bucket_that_is_not_there_is_a_failure(bucket):
+    found = disks.in_bucket("registry", place("s3://sweep-none/models"))
+    assert found.verdict == "fail"
+    assert "s3://sweep-none/models: there is no such bucket" in found.value
+
+
+def test_a_store_that_makes_objects_twice_is_a_failure(bucket, monkeypatch):
+    monkeypatch.setattr(Bucket, "create", lambda self, key, data: True)
+    found = disks.in_bucket("storage", place(bucket))
+    assert found.verdict == "fail"
+    assert "it passes over If-None-Match" in found.advice
