@@ -26,6 +26,7 @@ from sweep.cli import (
     remotely,
     reporting,
     watching,
+    web,
 )
 from sweep.errors import SweepError
 from sweep.remote.asking import asked
@@ -45,6 +46,7 @@ reading.register(app)
 reporting.register(app)
 watching.register(app)
 opening.register(app)
+web.register(app)
 models.register(app)
 converting.register(app)
 diagnosing.register(app)

@@ -131,11 +131,20 @@ def read(path: Path) -> Iterator[AnyEvent]:
         raise StudyError(f"{path}: can't be read ({error.strerror}).") from error
     complete = data[: data.rfind(b"\n") + 1]
     for number, line in enumerate(complete.splitlines(), start=1):
-        try:
-            yield ANY_EVENT.validate_json(line)
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            raise StudyError(f"{path}:{number}: not an event of this version ({first['msg']}).") from error
+        yield decode(path, number, line)
+
+
+def decode(path: Path, number: int, line: bytes) -> AnyEvent:
+    """The event in a line of a log.
+
+    Raises:
+        StudyError: it is none.
+    """
+    try:
+        return ANY_EVENT.validate_json(line)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise StudyError(f"{path}:{number}: not an event of this version ({first['msg']}).") from error
 
 
 def write_params(path: Path, config: dict[str, object]) -> None:

@@ -159,17 +159,26 @@ def read(paths: StudyPaths) -> StoredStudy:
     """
     holding.up_to_date(paths)
     history = events.read(paths.events)
-    created = next(history, None)
-    if not isinstance(created, StudyCreated):
+    spec, created = begun(paths, next(history, None))
+    with nothing_collected():
+        return StoredStudy(paths, spec, created, _replayed(paths, spec, itertools.chain([created], history)))
+
+
+def begun(paths: StudyPaths, first: AnyEvent | None) -> tuple[StudySpec, StudyCreated]:
+    """The search file of a study and its log's first event, which belong together.
+
+    Raises:
+        StudyError: they don't, or are damaged.
+    """
+    if not isinstance(first, StudyCreated):
         raise StudyError(f"{paths.events}: the first line must tell of the study's creation. The log is damaged.")
     spec = read_file(paths)
-    if spec_sha256(spec) != created.spec_sha256:
+    if spec_sha256(spec) != first.spec_sha256:
         raise StudyError(
             f"{paths.spec}: changed since the study was made from it (its SHA-256 differs from the log's first line). "
             "Restore it; a changed search needs a new study."
         )
-    with _nothing_collected():
-        return StoredStudy(paths, spec, created, _replayed(paths, spec, itertools.chain([created], history)))
+    return spec, first
 
 
 def read_file(paths: StudyPaths) -> StudySpec:
@@ -187,17 +196,26 @@ def read_file(paths: StudyPaths) -> StudySpec:
 def _replayed(paths: StudyPaths, spec: StudySpec, history: Iterable[AnyEvent]) -> StudyMachine:
     machine = StudyMachine(spec)
     for number, event in enumerate(history, start=1):
-        try:
-            machine.handle(event)
-        except (IllegalTransitionError, KeyError) as error:
-            raise StudyError(
-                f"{paths.events}:{number}: can't have happened ({error}). The log was changed or damaged."
-            ) from error
+        take_in(paths, machine, number, event)
     return machine
 
 
+def take_in(paths: StudyPaths, machine: StudyMachine, number: int, event: AnyEvent) -> None:
+    """Let a study's state take in the event in a line of its log.
+
+    Raises:
+        StudyError: it can't have happened.
+    """
+    try:
+        machine.handle(event)
+    except (IllegalTransitionError, KeyError) as error:
+        raise StudyError(
+            f"{paths.events}:{number}: can't have happened ({error}). The log was changed or damaged."
+        ) from error
+
+
 @contextmanager
-def _nothing_collected() -> Iterator[None]:
+def nothing_collected() -> Iterator[None]:
     """Don't look for garbage while a state is built that is all kept: a third of what a large study's replay takes."""
     was = gc.isenabled()
     gc.disable()

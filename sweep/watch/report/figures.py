@@ -55,8 +55,8 @@ class Figure:
     layout: Json
 
     def plain(self) -> Json:
-        """As the page gets it."""
-        return {"name": self.name, "data": self.data, "layout": self.layout}
+        """As the page gets it, with every text as text: Plotly reads tags in labels."""
+        return {"name": self.name, "data": _literal(self.data), "layout": _literal(self.layout)}
 
 
 @dataclass(frozen=True)
@@ -134,11 +134,12 @@ def history(subject: Subject) -> Figure | None:
     points = sorted(point for group in groups.values() for point in group)
     best = [(subject.worked(time) / seconds, value) for time, value in best_so_far(subject)]
     best.append((points[-1][0], best[-1][1]))
+    named = literal(subject.time_attr)
     data = [
         {
             **_markers(name, [point[0] for point in group], [point[1] for point in group]),
             "customdata": [[point[2], point[3]] for point in group],
-            "hovertemplate": f"trial %{{customdata[0]}}<br>%{{y:.5g}} at {subject.time_attr} %{{customdata[1]}}",
+            "hovertemplate": f"trial %{{customdata[0]}}<br>%{{y:.5g}} at {named} %{{customdata[1]}}",
         }
         for name, group in _in_order(groups)
     ]
@@ -206,7 +207,8 @@ def curves(subject: Subject) -> Figure | None:
         values += [value for value in y if value is not None]
         data.append({
             "type": "scattergl", "mode": "lines+markers", "name": f"{name} ({len(trials)})", "x": x, "y": _short(y),
-            "customdata": whose, "hovertemplate": f"trial %{{customdata}}<br>{subject.time_attr} %{{x}}: %{{y:.5g}}",
+            "customdata": whose,
+            "hovertemplate": f"trial %{{customdata}}<br>{literal(subject.time_attr)} %{{x}}: %{{y:.5g}}",
             "marker": {"size": 3}, "opacity": 1 if name == "best" else 0.55,
             "line": {"color": f"--{name}", "width": 3 if name == "best" else 1},
         })  # fmt: skip
@@ -409,6 +411,22 @@ def timeline(subject: Subject) -> Figure | None:
 
 
 # Pieces
+
+
+def literal(text: str) -> str:
+    """A text that Plotly shows as it is, whatever tags stand in it."""
+    return text.replace("&", "&amp;").replace("<", "&lt;")
+
+
+def _literal(value: Any, key: str = "") -> Any:
+    """A figure's values with literal texts; templates have tags of their own, and are made of literal texts."""
+    if isinstance(value, str):
+        return value if key == "hovertemplate" else literal(value)
+    if isinstance(value, dict):
+        return {name: _literal(each, name) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_literal(each, key) if isinstance(each, str | dict | list | tuple) else each for each in value]
+    return value
 
 
 def _markers(name: str, x: Sequence[float], y: Sequence[float]) -> Json:

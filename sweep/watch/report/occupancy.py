@@ -101,20 +101,25 @@ def runs(history: Iterable[ev.AnyEvent]) -> list[Run]:
     """The drivers' work on a study, from its events."""
     found: list[Run] = []
     for event in history:
-        match event:
-            case ev.RunStarted():
-                found.append(
-                    Run(event.time, event.time, event.executor, [(event.time, event.slots)], event.nodes, event.notes)
-                )
-            case ev.ShareChosen():
-                found[-1].slots.append((event.time, event.slots))
-            case ev.RunEnded():
-                found[-1].reason = event.reason
-            case _:
-                pass
-        if found and not isinstance(event, ev.Promoted | ev.PromotionsDone):
-            found[-1].ended = max(found[-1].ended, event.time)
+        follow(found, event)
     return found
+
+
+def follow(found: list[Run], event: ev.AnyEvent) -> None:
+    """Take the next event of a study into the drivers' work on it so far."""
+    match event:
+        case ev.RunStarted():
+            found.append(
+                Run(event.time, event.time, event.executor, [(event.time, event.slots)], event.nodes, event.notes)
+            )
+        case ev.ShareChosen():
+            found[-1].slots.append((event.time, event.slots))
+        case ev.RunEnded():
+            found[-1].reason = event.reason
+        case _:
+            pass
+    if found and not isinstance(event, ev.Promoted | ev.PromotionsDone):
+        found[-1].ended = max(found[-1].ended, event.time)
 
 
 def occupancy(study: StudyMachine, history: Sequence[Run], became: Mapping[int, str], *, live: bool) -> Occupancy:

@@ -74,15 +74,15 @@ def _rendered(template: str, pictures: Sequence[Figure], rest: Sequence[tuple[st
     from markupsafe import Markup
 
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, loader=FunctionLoader(_part)
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, loader=FunctionLoader(part)
     )
     drawn = [(picture.name, picture.title) for picture in pictures]
     return environment.get_template(template).render(
         sections=[{"anchor": anchor, "title": title} for anchor, title in [("why", "Why"), *drawn, *rest]],
         figures=pictures,
         # Not escaped: our own files, base64, and JSON without the characters that could end its element.
-        css=Markup(_part("report.css")),  # noqa: S704
-        js=Markup(_part("report.js")),  # noqa: S704
+        css=Markup(part("report.css")),  # noqa: S704
+        js=Markup(part("dressing.js") + part("report.js")),  # noqa: S704
         figures_json=Markup(safe_json([picture.plain() for picture in pictures])),  # noqa: S704
         plotly=Markup(packed_plotly()),  # noqa: S704
         **values,
@@ -98,11 +98,18 @@ def safe_json(value: Any) -> str:
 @cache
 def packed_plotly() -> str:
     """Plotly's script, compressed, in base64."""
+    return base64.b64encode(gzipped_plotly()).decode()
+
+
+@cache
+def gzipped_plotly() -> bytes:
+    """Plotly's script, compressed."""
     script = resources.files("plotly").joinpath("package_data", "plotly.min.js").read_bytes()
-    return base64.b64encode(gzip.compress(script, mtime=0)).decode()
+    return gzip.compress(script, mtime=0)
 
 
-def _part(name: str) -> str:
+def part(name: str) -> str:
+    """A file of the page."""
     return resources.files("sweep.watch.report").joinpath("page", name).read_text(encoding="utf-8")
 
 

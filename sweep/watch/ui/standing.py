@@ -1,0 +1,115 @@
+"""How a study stands, as JSON values: what the head of its page and the sections below it show."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sweep.core.space import varying
+from sweep.core.study import StudyMachine
+from sweep.store.paths import StudyPaths
+from sweep.watch.report.failures import tail
+from sweep.watch.tables import budget
+from sweep.watch.tally import Failure, Running, Tally
+from sweep.watch.text import plain, shown
+from sweep.watch.words import state_word, trial_counts
+
+FAILURES = 6
+
+
+class Tails:
+    """The last lines of logs, read again when they have changed."""
+
+    def __init__(self, paths: StudyPaths) -> None:
+        self._paths = paths
+        self._known: dict[Path, tuple[tuple[int, int], str]] = {}
+
+    def of(self, trial: int, attempt: int) -> tuple[str, str]:
+        """An attempt's log, and its last lines, where it is on this machine."""
+        log = self._paths.trial(trial).attempt_log(attempt)
+        try:
+            found = log.stat()
+        except OSError:
+            return self._paths.told(log), ""
+        stamp = (found.st_size, found.st_mtime_ns)
+        if log not in self._known or self._known[log][0] != stamp:
+            self._known[log] = (stamp, tail(log))
+        return self._paths.told(log), self._known[log][1]
+
+
+def standing(study: StudyMachine, tally: Tally, tails: Tails, *, live: bool, now: float) -> dict[str, Any]:
+    """All of it.
+
+    Args:
+        study: its state.
+        tally: what it amounts to.
+        tails: of its logs.
+        live: whether a driver is at work on it.
+        now: seconds since 1970.
+    """
+    ending = study.ended.reason if study.ended else study.ending.reason if study.ending else ""
+    left = tally.time_left(now) if live else None
+    front = [trial.number for trial in study.front()] if study.metric.several else []
+    found = {
+        "study": study.spec.name,
+        "state": state_word(study, live=live),
+        "reason": ending,
+        "live": live,
+        "ending": study.ending.kind if live and study.ending else "",
+        "metric": study.metric.name,
+        "goal": study.metric.goal,
+        "time_attr": study.spec.scheduler.time_attr,
+        "max_t": study.spec.scheduler.max_t,
+        "best": tally.best and {"value": tally.best.value, "trial": tally.best.trial, "t": tally.best.t},
+        "front": front,
+        "trials": {"proposed": tally.proposed, "limit": tally.trial_limit, "repeats": tally.created - tally.proposed},
+        "counts": {name: count for name, count in trial_counts(study, live=live).items() if count},
+        "elapsed_s": tally.elapsed_s(now) if live else study.elapsed_s,
+        "left": left and {"seconds": left.seconds, "guessed": left.guessed},
+        "budget": budget(study),
+        "slots": tally.slots if live else None,
+        "starting": tally.starting if live else 0,
+        "dashboard": tally.dashboard if live else None,
+        "running": [_running(study, each, now) for each in _by_number(tally)] if live else [],
+        "rungs": [{"t": rung.t, "reached": rung.reached, "best": rung.best} for rung in tally.rungs],
+        "decisions": [
+            {"time": each.time, "trial": each.trial, "t": each.t, "action": each.action, "reason": each.reason}
+            for each in reversed(tally.decisions)
+        ],
+        "failures": [_failure(each, tails) for each in list(tally.failures)[: -FAILURES - 1 : -1]],
+        "promotions": [
+            {"trial": each.trial, "model": each.model, "version": each.version, "alias": each.alias}
+            for each in study.promotions
+        ],
+    }  # fmt: skip
+    values: dict[str, Any] = plain(found)
+    return values
+
+
+def _by_number(tally: Tally) -> list[Running]:
+    return sorted(tally.running.values(), key=lambda each: each.number)
+
+
+def _running(study: StudyMachine, row: Running, now: float) -> dict[str, Any]:
+    return {
+        "trial": row.number,
+        "attempt": row.attempt,
+        "config": [[name, shown(row.config[name])] for name in varying(study.spec) if name in row.config],
+        "t": row.t,
+        "value": row.value,
+        "curve": list(row.curve),
+        "seconds": max(0.0, now - row.started),
+        "device": row.device,
+    }
+
+
+def _failure(failure: Failure, tails: Tails) -> dict[str, Any]:
+    log, lines = tails.of(failure.trial, failure.attempt)
+    return {
+        "trial": failure.trial,
+        "attempt": failure.attempt,
+        "reason": failure.reason,
+        "final": failure.final,
+        "log": log,
+        "tail": lines,
+    }
