@@ -31,8 +31,9 @@ ExecutorName = Annotated[
 Address = Annotated[
     str | None,
     typer.Option(
-        help="auto or HOST:6379: a Ray cluster that this machine is part of. http://HOST:8265, or a cluster's file: "
-        "one elsewhere, on which the verb then runs. This machine's own by default."
+        help="auto or HOST:6379: a Ray cluster that this machine is part of; local: a Ray of its own. http://HOST:8265 "
+        "or a cluster's file: one elsewhere, on which the verb then runs. By default the Ray that runs here, or a new "
+        "one."
     ),
 ]
 Detach = Annotated[bool, typer.Option("--detach", help="On a cluster elsewhere: don't wait for the end.")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import platform
 import socket
 import urllib.error
@@ -136,8 +137,8 @@ def connect(options: Mapping[str, Any]) -> Any:
         VersionError: it runs another Ray or Python.
     """
     address = options.get("address")
-    if address is None:
-        return ray.init(**options)
+    if address in (None, "local"):
+        return _here(options)
     if "://" in address:
         raise InputError(
             f"address: got {address!r}. Name a Ray cluster that this machine is part of: auto, or HOST:6379. "
@@ -160,6 +161,23 @@ def connect(options: Mapping[str, Any]) -> Any:
         raise InputError(
             f"address: no Ray cluster lets us in at {address!r} ({str(error).strip().splitlines()[0]}). "
             "Is it running, and is RAY_AUTH_MODE=token set with its token?"
+        ) from error
+
+
+def _here(options: Mapping[str, Any]) -> Any:
+    """Join the Ray that runs on this machine, or start one.
+
+    Raises:
+        InputError: there is one, and it doesn't let us in.
+    """
+    # Of a Ray that starts here: its dashboard shows at an attempt's row what it printed. The image says the same.
+    os.environ.setdefault("RAY_ENABLE_RECORD_ACTOR_TASK_LOGGING", "1")
+    try:
+        return ray.init(**options)
+    except (ConnectionError, ray.exceptions.AuthenticationError) as error:
+        raise InputError(
+            f"a Ray runs on this machine and doesn't let us in ({str(error).strip().splitlines()[0]}). Start one for "
+            "this study alone with --address local, or give the other's token: RAY_AUTH_TOKEN."
         ) from error
 
 

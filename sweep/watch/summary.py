@@ -71,10 +71,8 @@ def next_commands(study: StudyMachine, paths: StudyPaths) -> list[str]:
     commands.append(f"sweep trials {name}{storage}")
     if study.best is not None:
         commands.append(f"sweep best {name}{storage}")
-    if paths.url is None:
-        commands.append(f"tensorboard --logdir {shlex.quote(str(_from_here(paths.trials)))}")
-    else:
-        commands.append(f"sweep tensorboard {name}{storage}")
+        commands.append(f"sweep report {name}{storage}")
+    commands.append(f"sweep tensorboard {name}{storage}")
     # A version is REGISTRY/MODEL/v7, in a folder or in a bucket.
     registries = {each.model: each.path.rsplit("/", 2)[0] for each in study.promotions}
     for model, registry in registries.items():

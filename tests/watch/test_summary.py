@@ -38,7 +38,8 @@ def test_summary_tells_what_won_what_it_took_and_what_next(finished, paths, monk
         f"sweep logs toy {status(finished, paths).data['failures'][0]['trials'][0]}",
         "sweep trials toy",
         "sweep best toy",
-        "tensorboard --logdir studies/toy/trials",
+        "sweep report toy",
+        "sweep tensorboard toy",
         "sweep models show toy",
     ]
 
@@ -47,7 +48,7 @@ def test_summary_of_an_interrupted_study_says_how_to_go_on(spec):
     view = summary(StudyMachine(spec), StudyPaths(Path("my studies/toy")))
     assert view.data["next"][0] == "sweep resume toy --storage 'my studies'"
     assert not [command for command in view.data["next"] if command.startswith("sweep best")]
-    assert "tensorboard --logdir 'my studies/toy/trials'" in view.data["next"]
+    assert "sweep tensorboard toy --storage 'my studies'" in view.data["next"]
     assert "No trial reported a finite val_loss." in drawn(view)[0]
 
 

@@ -127,7 +127,7 @@ def test_no_path_is_cut(finished, soft_wrap):
         console.print(view)
     lines = [line.strip() for line in out.getvalue().splitlines()]
     assert (str(folder) in "\n".join(lines)) is soft_wrap
-    assert (f"tensorboard --logdir {folder}/trials" in lines) is soft_wrap
+    assert (f"sweep tensorboard toy --storage {folder.parent}" in lines) is soft_wrap
     assert str(folder) in "".join(lines)
     assert soft_wrap or max(map(len, lines)) <= 60
     assert out.getvalue() == "".join(f"{line.rstrip()}\n" for line in out.getvalue().splitlines())
