@@ -38,8 +38,8 @@ ENVIRONMENTS = [
 
 HEAD = "# Written by `make lock`. What is asked for stands in images/lock.py and pyproject.toml.\n"
 REQUIREMENTS = {
-    # What Ray's autoscaler needs on a head: boto3 on AWS, Google's client on Compute Engine.
-    "base": ["boto3>=1.34", "google-api-python-client>=2.100"],
+    # What Ray's autoscaler needs on a head: boto3 on AWS, Google's client on Compute Engine. For buckets: obstore.
+    "base": ["boto3>=1.34", "google-api-python-client>=2.100", "obstore>=0.10,<1"],
     "cv": ["opencv-python-headless>=4.10", "timm>=1.0"],
     "nlp": ["datasets>=3", "sentencepiece>=0.2", "tokenizers>=0.20", "transformers>=4.50"],
     "dev": ["ipywidgets>=8", "jupyterlab>=4.2", "optuna-dashboard>=0.18", "pytest>=8.2", "ruff>=0.9"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -86,12 +87,11 @@ def test_the_cost_in_the_comment_is_that_of_the_prices(name):
 
 @pytest.mark.parametrize("name", LAUNCHER)
 def test_the_command_at_the_head_is_one_that_works(name):
-    """A launch names this file and folders that all nodes share, and no bucket is advised."""
+    """A launch names this file and folders that all nodes share."""
     assert (
         f"sweep launch search_spaces/vit.yaml --address cluster/{name} --detach "
         "--set storage=/shared/studies --set promote.registry=/shared/registry"
     ) in comments(name)
-    assert "storage: s3" not in comments(name)
 
 
 @pytest.mark.parametrize("name", CLOUDS)
@@ -142,3 +142,23 @@ def test_the_image_named_is_ours(name):
     ]
     assert all(image.endswith(f"/pytorch-cuda:v{torch}") for image in images)
     assert images or name == "onprem.yaml"
+
+
+@pytest.mark.parametrize(("name", "scheme"), [("gpu.yaml", "s3"), ("gcp.yaml", "gs")])
+def test_the_changes_for_a_bucket_make_a_file_that_passes_every_check(name, scheme, tmp_path):
+    """What README.md says of buckets, done: workers with a role, no shared folder, and no key anywhere."""
+    blocks = re.findall(r"```yaml\n(.*?)```", (FOLDER / "README.md").read_text(), re.DOTALL)
+    (told,) = [yaml.safe_load(block) for block in blocks if f"SWEEP_STORAGE={scheme}://" in block]
+    content = yaml.safe_load((FOLDER / name).read_text())
+    for kind, changes in told["available_node_types"].items():
+        content["available_node_types"][kind]["node_config"].update(changes["node_config"])
+    options = content["docker"]["run_options"]
+    content["docker"]["run_options"] = [o for o in options if "/shared" not in o] + told["docker"]["run_options"]
+    kept = [c for c in content["initialization_commands"] if "shared" not in c or c.startswith("mkdir")]
+    content["initialization_commands"] = [c.replace(" ~/sweep/shared", "") for c in kept]
+    file = tmp_path / name
+    file.write_text(yaml.dump(content, sort_keys=False))
+    report = check_file(file, own=Versions(ray="2.60.0", python="3.12"))
+    assert report.problems == []
+    assert report.fleets
+    assert not re.search(r"ACCESS_KEY|SECRET|CREDENTIALS", file.read_text())
