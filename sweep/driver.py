@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from sweep.core import commands as core
 from sweep.core import control, limits
 from sweep.core import events as ev
-from sweep.core.protocols import Advisor, Capacity, Decision, GpuMemory, Placement, Sampler
+from sweep.core.protocols import Advisor, Capacity, Decision, GpuMemory, NodeChange, Placement, Sampler
 from sweep.core.seeds import derive
 from sweep.core.space import NoConfigError, Space, varying
 from sweep.core.spec import StudySpec
@@ -211,6 +211,21 @@ class Driver:
                 cause=cause,
                 peak_memory=memory.peak if memory else None,
                 gpu_memory=memory.total if memory else None,
+            )
+        )
+
+    def node_changed(self, change: NodeChange) -> None:
+        """A node joined, is about to go, or is gone."""
+        if self._finished:
+            return
+        self._handle(
+            ev.NodeChanged(
+                time=self._clock(),
+                change=change.change,
+                node=change.node,
+                slots=change.slots,
+                reason=change.reason,
+                rates=limits.rates(self.study.spec, change.machines),
             )
         )
 

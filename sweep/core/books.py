@@ -18,6 +18,7 @@ class Books:
         failed: how many have failed.
         ended_well: how many have ended otherwise.
         proposed: how many the sampler proposed; the others are repeats.
+        draining: nodes that are about to go, and why.
     """
 
     def __init__(self) -> None:
@@ -27,6 +28,7 @@ class Books:
         self.resting: dict[int, Trial] = {}
         self.placed: set[int] = set()
         self.failed = self.ended_well = self.proposed = 0
+        self.draining: dict[str, str] = {}
 
     def add(self, trial: Trial) -> None:
         """A trial was created.
@@ -82,6 +84,12 @@ class Books:
             Attempt(event.attempt, event.time, event.node, event.device, event.gpu, event.batch_split)
         )
         return trial
+
+    def changed(self, event: ev.NodeChanged) -> None:
+        """A node joined, is about to go, or is gone."""
+        self.draining.pop(event.node.name, None)
+        if event.change == "draining":
+            self.draining[event.node.name] = event.reason
 
     def at_work(self, event: ev.Reported) -> Trial:
         """The trial whose attempt has reported.

@@ -11,11 +11,12 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from sweep.core.pool import Node
 
-Outcome = Literal["returned", "stopped", "failed", "lost", "interrupted"]
+Outcome = Literal["returned", "stopped", "failed", "lost", "interrupted", "moved"]
 """How an attempt ended.
 
 returned: the training function came to its end (or was ended at max_t); stopped: the scheduler's decision;
-failed: it raised; lost: its process, node or driver died; interrupted: the user asked the study to stop.
+failed: it raised; lost: its process, node or driver died; interrupted: the user asked the study to stop;
+moved: its node was about to go, and the trial goes on elsewhere.
 """
 
 Cause = Literal["gpu_memory", "host_memory"]
@@ -105,6 +106,24 @@ class RunStarted(Event):
     dashboard: str | None = None
 
 
+class NodeChanged(Event):
+    """The cluster is another than it was when the run started.
+
+    joined: attempts may be placed there too; draining: the node was announced to go, so nothing is started there any
+    more, and what runs there moves; left: it is gone.
+    """
+
+    type: Literal["node_changed"] = "node_changed"
+    change: Literal["joined", "draining", "left"]
+    node: Node
+    slots: int = Field(ge=0)
+    """How many trials of the run's share fit at once from now on."""
+    reason: str = ""
+    """Why it goes, or has gone, where that is known."""
+    rates: Rates | None = None
+    """What the run costs from now on, where the file names prices."""
+
+
 class TrialCreated(Event):
     """The sampler proposed a config."""
 
@@ -172,7 +191,7 @@ class Decided(Event):
     type: Literal["decided"] = "decided"
     trial: int
     t: int
-    action: Literal["advance", "stop", "finish", "pause"]
+    action: Literal["advance", "stop", "finish", "pause", "move"]
     reason: str
     rung: int | None = None
 
@@ -272,6 +291,7 @@ class PromotionsDone(Event):
 AnyEvent = Annotated[
     StudyCreated
     | RunStarted
+    | NodeChanged
     | TrialCreated
     | WentOn
     | NoneWentOn

@@ -47,7 +47,7 @@ class Fates:
                 if trial.losses >= MAX_LOSSES_IN_A_ROW:
                     return TrialState.FAILED, f"lost {trial.losses} times in a row without a report between"
                 return TrialState.WAITING, ""
-            case "interrupted" | "stopped":
+            case "interrupted" | "stopped" | "moved":
                 return TrialState.WAITING, ""
 
     def _judged(self, trial: Trial, verdict: Decision) -> tuple[TrialState, str]:

@@ -49,11 +49,12 @@ class Judge:
         t = int(event.metrics[self._rules.time_attr])
         commands: list[Command] = []
         if trial.verdict is not None:
-            # On warm workers training runs ahead: what a trial that pauses has done meanwhile isn't done again.
+            # On warm workers training runs ahead: what a trial that goes on later has done meanwhile isn't done again.
             decision = trial.verdict
-            if decision.action == "pause" and not self._decides(trial, t):
+            if decision.goes_on and not self._decides(trial, t):
                 commands += self._take_in(trial, t, event)
-                decision = Decision("pause", f"trained meanwhile: it goes on from {self._rules.time_attr} {t}")
+                meanwhile = f"trained meanwhile: it goes on from {self._rules.time_attr} {t}"
+                decision = Decision(decision.action, meanwhile)
         elif t <= trial.t:
             # A later attempt goes over ground that an earlier one has covered: it was judged there already.
             _replace(trial, t, event)
@@ -61,7 +62,7 @@ class Judge:
         else:
             commands += self._take_in(trial, t, event)
             decision = self._judge(trial, t, event.metrics)
-        return commands, Answer(trial.number, t, self._overrule(decision))
+        return commands, Answer(trial.number, t, self._moved(trial, event, self._overrule(decision)))
 
     def _take_in(self, trial: Trial, t: int, event: ev.Reported) -> list[Command]:
         trial.reports.append(Report(t, dict(event.metrics), event.checkpoint, event.attempt, event.time))
@@ -89,6 +90,18 @@ class Judge:
         if trial.repeat_of is not None:
             return Decision("advance", f"a repeat of trial {trial.repeat_of}: it isn't judged")
         return self._scheduler.report(trial, t, metrics)
+
+    def _moved(self, trial: Trial, event: ev.Reported, decision: Decision) -> Decision:
+        """A trial that goes on does so elsewhere when its node is about to go, and it has a checkpoint to go on from.
+
+        Without one it stays: it may still come to its end there.
+        """
+        node = trial.attempts[-1].node
+        if decision.action != "advance" or event.checkpoint is None or node not in self._books.draining:
+            return decision
+        why = f"node {node} drains, {reason}" if (reason := self._books.draining[node]) else f"node {node} drains"
+        before = f"{decision.reason}; " if decision.rung is not None else ""
+        return Decision("move", f"{before}{why}: it goes on elsewhere", decision.rung)
 
     def _overrule(self, decision: Decision) -> Decision:
         """The study's own end comes before the scheduler's word, except for a trial that is through."""

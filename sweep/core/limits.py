@@ -97,6 +97,10 @@ class Limits:
         if self.trials is None:
             self.trials = trial_limit(self._spec, gpu)
 
+    def reprice(self, rates: Rates | None) -> None:
+        """An hour costs so much from now on."""
+        self._rates = rates or Rates()
+
     def rest(self) -> None:
         """The driver is gone; no time counts until the next."""
         self._since = None

@@ -6,7 +6,7 @@ from sweep.core import events as ev
 from sweep.core.books import Books
 from sweep.core.commands import Command, CopyCheckpoint, GoOn, PauseInSampler, StartAttempt
 from sweep.core.ending import Endings
-from sweep.core.pool import Pool
+from sweep.core.pool import Pool, gpus_of
 from sweep.core.schedulers.scheduler import Room, Scheduler
 from sweep.core.shares import Shares
 from sweep.core.spec import StudySpec
@@ -24,14 +24,25 @@ class Places:
         self._shares = shares
         self._scheduler = scheduler
         self._endings = endings
+        self._heads = False
         self._pool = Pool(limit=0)
         self._copying: set[int] = set()
 
     def begin(self, event: ev.RunStarted) -> None:
         """A driver begins, and nobody is at work."""
-        self._pool = Pool(event.nodes, limit=self._limit) if event.nodes else Pool(limit=event.slots)
+        self._heads = not event.nodes
+        self._pool = Pool(limit=event.slots) if self._heads else Pool(event.nodes, limit=self._limit)
         self._copying.clear()
         self._books.waiting = dict(sorted(self._books.waiting.items()))
+
+    def changed(self, event: ev.NodeChanged) -> None:
+        """The cluster is another."""
+        if self._heads:
+            self._pool.limit(event.slots)
+        elif event.change == "joined":
+            self._pool.add(event.node)
+        else:
+            self._pool.close(event.node.name)
 
     @property
     def free(self) -> bool:
@@ -50,7 +61,7 @@ class Places:
 
     def started(self, event: ev.AttemptStarted) -> None:
         """An attempt is where its executor has put it."""
-        self._pool.move(event.trial, event.node, _gpus(event.device))
+        self._pool.move(event.trial, event.node, gpus_of(event.device))
 
     def ended(self, trial: int) -> None:
         """Its attempt has ended, and its place is free."""
@@ -118,9 +129,3 @@ class Places:
             trial.take_up(origin)
             self._scheduler.copied(trial, self._books.get(event.source))
         return commands
-
-
-def _gpus(device: str) -> tuple[int, ...]:
-    """The GPUs that a device names: "cuda:0,1"."""
-    numbers = device.removeprefix("cuda:").split(",") if device.startswith("cuda:") else []
-    return tuple(int(number) for number in numbers) if all(number.isdecimal() for number in numbers) else ()

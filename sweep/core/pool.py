@@ -116,14 +116,39 @@ class Pool:
     """
 
     def __init__(self, nodes: Sequence[Node] = (), *, limit: int | None = None) -> None:
-        self._nodes = tuple(nodes)
+        self._nodes = list(nodes)
         self._free = [_Free(node) for node in nodes]
         self._index = {node.name: index for index, node in enumerate(nodes)}
         self._limit = math.inf if limit is None else limit
+        self._closed: set[int] = set()
         self._held: dict[int, _Held] = {}
         self._line: _Waiting | None = None
         # An event costs the same however many nodes there are, while nothing is given back.
         self._misfits: set[Demand] = set()
+
+    def add(self, node: Node) -> None:
+        """One more node; it may have the name of one that was closed."""
+        self._index[node.name] = len(self._nodes)
+        self._nodes.append(node)
+        self._free.append(_Free(node))
+        self._misfits.clear()
+
+    def close(self, name: str) -> None:
+        """Nothing more is put on this node; what is there stays until it is given back. Harmless without such a node.
+
+        A node that is gone stays closed, for whoever held something there gives it back when its end is known.
+        """
+        index = self._index.get(name)
+        if index is None:
+            return
+        self._closed.add(index)
+        if self._line is not None and self._line.place.node == index:
+            self._line = None
+        self._misfits.clear()
+
+    def limit(self, most: int | None) -> None:
+        """From now on so many at once, whatever they hold."""
+        self._limit = math.inf if most is None else most
 
     @property
     def full(self) -> bool:
@@ -217,7 +242,7 @@ class Pool:
         gpu, cpu = _needed(demand.gpu), _needed(demand.cpu)
         for index, free in enumerate(self._free):
             kept_cpu, kept_gpus = self._kept(index, demand)
-            if free.cpu - kept_cpu < cpu:
+            if index in self._closed or free.cpu - kept_cpu < cpu:
                 continue
             if not gpu:
                 yield (len(free.gpus) > 0, -free.cpu, index), _Place(index, ())
@@ -243,8 +268,14 @@ class Pool:
         wanted = -(-gpu // GRAIN)
         found: list[tuple[int, int, int, _Place]] = []
         for index, (node, free) in enumerate(zip(self._nodes, self._free, strict=True)):
-            if _count(node, gpu, cpu):
+            if index not in self._closed and _count(node, gpu, cpu):
                 most = sorted(range(len(free.gpus)), key=lambda number: (-free.gpus[number], number))[:wanted]
                 place = _Place(index, tuple(sorted(most)))
                 found.append((-sum(free.gpus[number] for number in most), -free.cpu, index, place))
         return min(found)[3] if found else None
+
+
+def gpus_of(device: str) -> tuple[int, ...]:
+    """The GPUs that a device names: "cuda:0,1"."""
+    numbers = device.removeprefix("cuda:").split(",") if device.startswith("cuda:") else []
+    return tuple(int(number) for number in numbers) if all(number.isdecimal() for number in numbers) else ()

@@ -16,18 +16,29 @@ from sweep.core.pool import Node
 class Decision:
     """The answer to one report. It can't be made without a reason.
 
-    advance: go on; stop: the trial lost; finish: it has reached its end; pause: end here, a later attempt goes on.
+    advance: go on; stop: the trial lost; finish: it has reached its end; pause: end here, a later attempt goes on;
+    move: end here, the next attempt goes on at once on another node.
     """
 
-    action: Literal["advance", "stop", "finish", "pause"]
+    action: Literal["advance", "stop", "finish", "pause", "move"]
     reason: str
     rung: int | None = None
 
     @property
     def outcome(self) -> Outcome | None:
         """How an attempt ends that is given this decision; None when it goes on."""
-        outcomes: dict[str, Outcome] = {"stop": "stopped", "finish": "returned", "pause": "interrupted"}
+        outcomes: dict[str, Outcome] = {
+            "stop": "stopped",
+            "finish": "returned",
+            "pause": "interrupted",
+            "move": "moved",
+        }
         return outcomes.get(self.action)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the trial goes on later: then what a worker has trained meanwhile isn't thrown away."""
+        return self.action in ("pause", "move")
 
 
 @dataclass(frozen=True)
@@ -134,6 +145,20 @@ class WritingChannel(Channel, Protocol):
         ...
 
 
+@runtime_checkable
+class LeavingChannel(Channel, Protocol):
+    """A channel of an attempt whose node may be about to go.
+
+    While `leaving` is true, a checkpoint is written with each report, whatever `checkpoint_every` says, and the report
+    waits for its decision.
+    """
+
+    @property
+    def leaving(self) -> bool:
+        """Whether the attempt had better be ready to go on elsewhere."""
+        ...
+
+
 @dataclass(frozen=True)
 class GpuMemory:
     """What an attempt was measured to take of a GPU, in bytes.
@@ -159,7 +184,7 @@ class MeasuringChannel(Channel, Protocol):
 RunAttempt = Callable[[Placement, Channel], Outcome]
 """Runs a placement's training function to its end.
 
-Returns "returned", "stopped" or "interrupted"; raises whatever the training function raised.
+Returns "returned", "stopped", "interrupted" or "moved"; raises whatever the training function raised.
 It is importable by name, so that a worker process can be sent to it.
 """
 
@@ -177,6 +202,25 @@ class Fusing:
     lanes: int
     key: Callable[[Placement], str | None]
     run_attempt: RunAttempt
+
+
+@dataclass(frozen=True)
+class NodeChange:
+    """What became of a node of the cluster while attempts run.
+
+    Attributes:
+        change: see `sweep.core.events.NodeChanged`.
+        node: which, and what it offers.
+        slots: attempts at once from now on, of the share that `Capacity` named.
+        machines: how many there are from now on that attempts may run on, or still do.
+        reason: why it goes, or has gone, where that is known.
+    """
+
+    change: Literal["joined", "draining", "left"]
+    node: Node
+    slots: int
+    machines: int
+    reason: str = ""
 
 
 class Director(Protocol):
@@ -221,6 +265,10 @@ class Director(Protocol):
             error: the traceback or the reason, for failed and lost ones.
             cause: of a failed one, when memory ran out.
         """
+        ...
+
+    def node_changed(self, change: NodeChange) -> None:
+        """A node joined, is about to go, or is gone; called before anything is placed accordingly."""
         ...
 
     def tick(self) -> None:

@@ -25,6 +25,20 @@ class Shares:
         self.run: ev.RunStarted | None = None
         self._resources = resources
         self._part = 0.0
+        self._by_nodes = False
+
+    def begin(self, event: ev.RunStarted) -> None:
+        """A driver begins."""
+        self.run = event
+        self._by_nodes = bool(event.nodes)
+
+    def changed(self, event: ev.NodeChanged) -> None:
+        """The cluster is another: from now on it is as if the run had started so."""
+        run = self.run
+        if run is not None:
+            nodes = [node for node in run.nodes if node.name != event.node.name]
+            nodes += [event.node] if event.change == "joined" and self._by_nodes else []
+            self.run = run.model_copy(update={"nodes": nodes, "slots": event.slots, "rates": event.rates})
 
     def demand(self, trial: Trial | None = None) -> Demand:
         """What the next attempt of a trial holds; of a new trial, when none is given."""
@@ -55,4 +69,4 @@ class Shares:
         slots = min(count(self.run.nodes, share), self._resources.max_concurrent or math.inf)
         used, there = event.peak_memory / 2**30, event.gpu_memory / 2**30
         reason = f"trial {event.trial} took {used:.1f} of {there:.1f} GiB"
-        return [ChooseShare(share.gpu, int(slots) if self.run.nodes else self.run.slots, reason)]
+        return [ChooseShare(share.gpu, int(slots) if self._by_nodes else self.run.slots, reason)]

@@ -158,8 +158,8 @@ class StudyMachine:
             return []
         commands: list[Command] = []
         match event:
-            case ev.RunStarted():
-                commands += self._on_run_started(event)
+            case ev.RunStarted() | ev.NodeChanged():
+                commands += self._on_machines(event)
             case ev.TrialCreated():
                 commands += self._on_trial_created(event)
             case ev.WentOn() | ev.NoneWentOn():
@@ -208,11 +208,18 @@ class StudyMachine:
         self.limits.passed(event.time)
         self.endings.look_at_time()
 
-    def _on_run_started(self, event: ev.RunStarted) -> list[Command]:
+    def _on_machines(self, event: ev.RunStarted | ev.NodeChanged) -> list[Command]:
+        if isinstance(event, ev.NodeChanged):
+            self._shares.changed(event)
+            self.books.changed(event)
+            self._places.changed(event)
+            self.limits.reprice(event.rates)
+            return []
         commands = self._lose_running()
-        self._shares.run = event
+        self._shares.begin(event)
         self.ended = None
         self.paused = False
+        self.books.draining.clear()
         self.limits.begin(event.time, event.gpu, event.rates)
         self._places.begin(event)
         self._asking.begin()

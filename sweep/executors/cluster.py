@@ -6,11 +6,11 @@ import logging
 import os
 import platform
 import socket
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
@@ -24,12 +24,16 @@ from sweep.core.findings import Versions
 from sweep.core.pool import Node
 from sweep.core.protocols import Capacity
 from sweep.core.spec import Resources
-from sweep.errors import InputError, ResourceError
+from sweep.errors import InputError
 from sweep.executors.machine import mps_runs, smallest_gpu
+from sweep.executors.nodes import Nodes, Outlook, Seen
 
 LOGIN_NOTE = "The dashboard asks for a token; `ray get-auth-token` prints it."
 
 MPS_NOTE = "MPS runs here: trials on one GPU compute at the same time, each on its share of the threads."
+
+OPEN_S = 60.0
+"""How long a cluster that was joined may take to name its nodes."""
 
 KNOCK_S = 5.0
 """How long a cluster may take to answer at its address."""
@@ -58,7 +62,8 @@ class Cluster:
     def __init__(self, options: Mapping[str, Any]) -> None:
         self._options = options
         self._ours = False
-        self._ids: dict[str, str] = {}
+        self._outlook = Outlook()
+        self.nodes = Nodes()
 
     def open(self, resources: Resources) -> Capacity:
         """Connect to Ray, or start one on this machine; find out what fits.
@@ -75,9 +80,9 @@ class Cluster:
             self._ours = True
             dashboard = context.dashboard_url
         try:
-            nodes = self._nodes(memory=resources.gpu_memory is not None)
+            nodes = self._first_look(memory=resources.gpu_memory is not None)
             granted = grant(resources, nodes)
-        except ResourceError:
+        except InputError:
             self.close()
             raise
         shared = granted.gpu and (granted.gpu < 1 or resources.gpu == "auto")
@@ -88,32 +93,37 @@ class Cluster:
             gpu=granted.gpu,
             cpu=granted.cpu,
             nodes=tuple(nodes),
-            machines=sum(bool(node.cpu or node.gpu) for node in nodes),
+            machines=self.machines,
             notes=(*granted.notes, *mps, *login),
             dashboard=f"http://{dashboard}" if dashboard else None,
         )
 
     def at(self, node: str) -> dict[str, Any]:
         """Ray's options for an actor where room was kept for it; elsewhere, once that node is gone."""
-        if node not in self._ids:
-            return {}
-        return {"scheduling_strategy": NodeAffinitySchedulingStrategy(self._ids[node], soft=True)}
+        key = self.nodes.id_of(node)
+        return {} if key is None else {"scheduling_strategy": NodeAffinitySchedulingStrategy(key, soft=True)}
 
-    def _nodes(self, *, memory: bool) -> list[Node]:
-        """Its nodes, each under its host's name; a second one on the same host is told apart by its id."""
-        found = []
-        for node in ray.nodes():
-            if node["Alive"]:
-                name, offer = node["NodeManagerHostname"], node["Resources"]
-                name = f"{name}/{node['NodeID'][:8]}" if name in self._ids else name
-                self._ids[name] = node["NodeID"]
-                found.append(Node(name, offer.get("CPU", 0.0), offer.get("GPU", 0.0)))
-        if not memory:
-            return found
-        ask = ray.remote(num_cpus=0)(smallest_gpu)
-        asked = {node.name: ask.options(**self.at(node.name)).remote() for node in found if node.gpu}
-        told = dict(zip(asked, ray.get(list(asked.values())), strict=True))
-        return [replace(node, gpu_memory=told.get(node.name)) for node in found]
+    @property
+    def machines(self) -> int:
+        """How many there are that attempts may run on, or still do."""
+        return sum(bool(node.cpu or node.gpu) for node in self.nodes.there)
+
+    def changes(self) -> list[Seen]:
+        """What has become of its nodes since this was last asked; nothing new where the last look was just now."""
+        sights = self._outlook.look() if self._outlook.due() else None
+        return [] if sights is None else self.nodes.take(sights, time.time())
+
+    def _first_look(self, *, memory: bool) -> list[Node]:
+        """The nodes on which something may be started."""
+        sights = self._outlook.look(OPEN_S)
+        if sights is None:
+            raise InputError(f"address: the cluster's control store has not answered for {OPEN_S:.0f} s. Does it run?")
+        self.nodes.take(sights, time.time())
+        if memory:
+            ask = ray.remote(num_cpus=0)(smallest_gpu)
+            asked = {node.name: ask.options(**self.at(node.name)).remote() for node in self.nodes.open if node.gpu}
+            self.nodes.measured(dict(zip(asked, ray.get(list(asked.values())), strict=True)))
+        return self.nodes.open
 
     def close(self) -> None:
         """Leave the cluster; a Ray that we started ends, and so do all actors of this process."""

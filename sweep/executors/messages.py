@@ -17,14 +17,19 @@ class Message:
     """One word of an attempt: that it runs, a report, or its end.
 
     Attributes:
+        node: the host's name, of a hello.
+        node_id: Ray's name for it.
+        awaited: of a report: whether the attempt waits for the decision on it.
         fit: of an end: whether the worker can take another attempt, or must be replaced.
     """
 
     kind: Literal["hello", "report", "end"]
     node: str = ""
+    node_id: str = ""
     device: str = ""
     metrics: Mapping[str, float] = field(default_factory=dict)
     checkpoint: str | None = None
+    awaited: bool = False
     outcome: Outcome | None = None
     error: str | None = None
     cause: Cause | None = None

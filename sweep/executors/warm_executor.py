@@ -8,7 +8,6 @@ isn't involved: its controller starts a process for each trial, or handles one e
 
 from __future__ import annotations
 
-import itertools
 import math
 import socket
 import time
@@ -19,15 +18,15 @@ from typing import Any
 import ray
 
 from sweep.core.capacity import at_once
-from sweep.core.pool import Demand, Pool
-from sweep.core.protocols import Capacity, Decision, Director, Fusing, Placement, RunAttempt
+from sweep.core.pool import Demand, Node, count, gpus_of
+from sweep.core.protocols import Capacity, Decision, Director, Fusing, NodeChange, Placement, RunAttempt
 from sweep.core.spec import Resources
 from sweep.errors import ResourceError
 from sweep.executors.cluster import Cluster, quiet
 from sweep.executors.deaths import death
+from sweep.executors.hosts import Host, Hosts
 from sweep.executors.machine import oom_kills
 from sweep.executors.messages import Message
-from sweep.executors.worker import Worker
 
 TICK_S = 0.5
 """How often the study is told that time passes while nothing happens."""
@@ -44,33 +43,12 @@ STARTED_AT_ONCE = 16
 """Workers started before there is a trial for each."""
 
 
-@dataclass(eq=False)
-class _Host:
-    """A worker, and what it does.
-
-    Attributes:
-        worker: the actor.
-        share: what it holds, for life.
-        number: its own, in the books of who holds what.
-        key: what its lanes have in common; None for one that is idle, or has an attempt that isn't fused.
-        attempts: how many it runs.
-        fit: whether it can take another.
-    """
-
-    worker: Any
-    share: Demand
-    number: int
-    key: str | None = None
-    attempts: int = 0
-    fit: bool = True
-
-
 @dataclass
 class _Work:
     """An attempt on a worker."""
 
     placement: Placement
-    host: _Host
+    host: Host
     stream: Any
     started: bool = False
     oom_kills: int | None = None
@@ -78,7 +56,6 @@ class _Work:
     deadline: float | None = None
     last_report: float = field(default_factory=time.monotonic)
     longest_s: float = 0.0
-    t: int = 0
 
     @property
     def batch(self) -> int | None:
@@ -110,17 +87,15 @@ class WarmExecutor:
         ray_options: Mapping[str, Any] | None = None,
         fusing: Fusing | None = None,
     ) -> None:
-        self._run_attempt = run_attempt
-        self._warm_up = warm_up
         self._resources = resources
-        self._study = study
         self._cluster = Cluster(ray_options or {})
         self._fresh = resources.isolation == "process"
         self._fusing = None if self._fresh else fusing
+        self._hosts = Hosts(self._cluster, run_attempt, warm_up, study=study, fusing=self._fusing)
         self._most: float = resources.max_concurrent or math.inf
-        self._pool = Pool()
-        self._numbers = itertools.count()
-        self._hosts: list[_Host] = []
+        self._share = Demand()
+        self._open: dict[str, Node] = {}
+        self._ever: list[Node] = []
         self._waiting: list[tuple[Placement, str | None]] = []
         self._work: dict[Any, _Work] = {}
         self._decided: list[tuple[_Work, Decision]] = []
@@ -133,19 +108,18 @@ class WarmExecutor:
             ResourceError: no node can hold a trial.
         """
         capacity = self._cluster.open(self._resources)
-        self._pool = Pool(capacity.nodes)
+        self._hosts.begin(capacity.nodes)
+        self._share = Demand(capacity.gpu, capacity.cpu)
+        self._open = {node.name: node for node in capacity.nodes}
+        self._ever = list(capacity.nodes)
         # They import torch while the study is made; more come when there is work for them.
         for _ in range(min(capacity.slots, STARTED_AT_ONCE)):
-            self._new_host(Demand(capacity.gpu, capacity.cpu))
-        if self._lanes > 1:
+            self._hosts.make(self._share)
+        if self._hosts.lanes > 1:
             # Only the lanes can be counted beforehand: who may share a worker shows when it is known who comes.
-            self._most = at_once(self._resources, capacity.slots, self._lanes)
+            self._most = at_once(self._resources, capacity.slots, self._hosts.lanes)
             capacity = replace(capacity, slots=int(self._most), nodes=())
         return capacity
-
-    @property
-    def _lanes(self) -> int:
-        return self._fusing.lanes if self._fusing else 1
 
     def run(self, director: Director) -> None:
         """Place attempts until the director has finished.
@@ -156,6 +130,7 @@ class WarmExecutor:
         with quiet():
             while not director.finished:
                 self._end_unwanted(director)
+                self._look_around(director)
                 self._place(director)
                 self._make_room()
                 self._listen(director)
@@ -172,6 +147,9 @@ class WarmExecutor:
         self._waiting = [each for each in self._waiting if not self._started(*each)]
         if self._waiting and not self._work:
             first = self._waiting[0][0]
+            if count(self._ever, Demand(first.gpu, first.cpu)):
+                # A node that could hold it has gone, or is about to: another one may come.
+                return
             raise ResourceError(
                 f"trial {first.trial} asks for {first.gpu:g} GPU and {first.cpu:g} CPU, and no node offers that, "
                 "though nothing else runs. Lower resources.gpu or resources.cpu, or add a node and resume."
@@ -179,7 +157,7 @@ class WarmExecutor:
 
     def _started(self, placement: Placement, key: str | None) -> bool:
         """Start an attempt, if there is a worker for it."""
-        host = self._host(key, Demand(placement.gpu, placement.cpu))
+        host = self._hosts.find(Demand(placement.gpu, placement.cpu), key)
         if host is None:
             return False
         host.key, host.attempts = key, host.attempts + 1
@@ -188,79 +166,62 @@ class WarmExecutor:
         self._work[stream] = _Work(placement, host, stream)
         return True
 
-    def _host(self, key: str | None, share: Demand) -> _Host | None:
-        """Where an attempt can run: in a free lane beside others of its key, or on an idle or a new worker."""
-        same = [host for host in self._hosts if host.share == share]
-        if key is not None:
-            for host in same:
-                if host.key == key and host.fit and host.attempts < self._lanes:
-                    return host
-        # The first ones are on the first GPUs: so idle ones are on as few as can be.
-        for host in same:
-            if not host.attempts:
-                return host
-        made = self._new_host(share)
-        idle = [host for host in self._hosts if not host.attempts]
-        while made is None and idle:
-            # They hold what the study's books call free.
-            self._drop(idle.pop(0))
-            made = self._new_host(share)
-        return made
+    # Nodes that come and go
 
-    def _new_host(self, share: Demand) -> _Host | None:
-        """A new worker, where there is room for it."""
-        number = next(self._numbers)
-        node = self._pool.take(number, share)
-        if node is None:
-            return None
-        host = _Host(self._new_worker(share, node), share, number)
-        self._hosts.append(host)
-        return host
+    def _look_around(self, director: Director) -> None:
+        """Take in what has become of the cluster's nodes."""
+        for seen in self._cluster.changes():
+            name = seen.node.name
+            if seen.change == "joined":
+                self._open[name] = seen.node
+                self._ever.append(seen.node)
+                self._hosts.joined(seen.node)
+            else:
+                self._open.pop(name, None)
+            if self._hosts.lanes > 1:
+                self._most = self._slots()
+            machines = self._cluster.machines
+            director.node_changed(NodeChange(seen.change, seen.node, self._slots(), machines, seen.reason))
+            if seen.change != "joined":
+                self._clear(name)
+
+    def _slots(self) -> int:
+        """How many attempts of the run's share fit at once on the nodes that are open."""
+        slots = count(list(self._open.values()), self._share)
+        slots = min(slots, self._resources.max_concurrent or slots)
+        return at_once(self._resources, slots, self._hosts.lanes)
+
+    def _clear(self, node: str) -> None:
+        """A node is about to go, or gone: idle workers there go, attempts leave, those that haven't begun are put back.
+
+        The attempts that ran on a node that is gone are lost; Ray tells of each.
+        """
+        for host in self._hosts.closed(node):
+            works = [work for work in self._work.values() if work.host is host]
+            if any(work.started for work in works):
+                for work in works:
+                    self._leave(work)
+                continue
+            for work in works:
+                del self._work[work.stream]
+            self._waiting[:0] = [(work.placement, host.key) for work in works]
+            self._hosts.drop(host)
+
+    def _leave(self, work: _Work) -> None:
+        """Let an attempt be ready to go on elsewhere: its next report comes with a checkpoint, and waits."""
+        work.host.worker.leave.remote(work.placement.trial, work.placement.attempt)
 
     def _make_room(self) -> None:
         """Let idle workers go when an attempt can't begin: Ray has put somebody elsewhere than the books say."""
         oldest = min((work.last_report for work in self._work.values() if not work.started), default=math.inf)
         if time.monotonic() - oldest > BEGIN_S:
-            for host in [host for host in self._hosts if not host.attempts]:
-                self._drop(host)
-
-    def _left(self, host: _Host, *, fit: bool) -> None:
-        """An attempt of a worker is over; one that isn't fit any more goes when its last one is."""
-        host.attempts -= 1
-        host.fit &= fit
-        if host.attempts:
-            return
-        host.key = None
-        if not host.fit:
-            self._drop(host)
-
-    def _drop(self, host: _Host) -> None:
-        host.fit = False
-        ray.kill(host.worker)
-        if host in self._hosts:
-            self._hosts.remove(host)
-            self._pool.give(host.number)
-
-    def _new_worker(self, share: Demand, node: str) -> Any:
-        options = {
-            "num_cpus": share.cpu,
-            "num_gpus": share.gpu,
-            "concurrency_groups": {"control": 1},
-            "max_concurrency": self._lanes,
-            "max_restarts": 0,
-            **self._cluster.at(node),
-        }
-        return ray.remote(**options)(_named(self._study)).remote(
-            self._run_attempt,
-            self._warm_up,
-            gpu=share.gpu,
-            run_fused=self._fusing.run_attempt if self._fusing else None,
-        )
+            for host in self._hosts.idle():
+                self._hosts.drop(host)
 
     def _listen(self, director: Director) -> None:
         """Take in what has come, or wait a little for it; decisions go out when all of it is on the disk."""
         if not self._work:
-            # The study is paused.
+            # The study is paused, or waits for a node.
             time.sleep(0 if director.finished else TICK_S)
             return
         ready, others = ray.wait(list(self._work), num_returns=1, timeout=TICK_S, fetch_local=True)
@@ -285,9 +246,13 @@ class WarmExecutor:
     def _take(self, director: Director, work: _Work, message: Message) -> None:
         if message.kind == "hello":
             work.started = True
+            node = self._cluster.nodes.name_of(message.node_id) or message.node
+            self._hosts.began(work.host, node, gpus_of(message.device))
             # Only of this machine is it known whether its kernel ended a process for its memory.
             work.oom_kills = oom_kills() if message.node == socket.gethostname() else None
-            director.started(work.placement, node=message.node, device=message.device, batch=work.batch)
+            director.started(work.placement, node=node, device=message.device, batch=work.batch)
+            if self._cluster.nodes.drains(node):
+                self._leave(work)
         elif message.kind == "report":
             self._report(director, work, message)
         else:
@@ -296,10 +261,8 @@ class WarmExecutor:
     def _report(self, director: Director, work: _Work, message: Message) -> None:
         now = time.monotonic()
         work.longest_s, work.last_report = max(work.longest_s, now - work.last_report), now
-        placement = work.placement
-        decision = director.reported(placement, message.metrics, message.checkpoint)
-        before, work.t = work.t, int(message.metrics[placement.time_attr])
-        if decision.action != "advance" or placement.awaited(before, work.t):
+        decision = director.reported(work.placement, message.metrics, message.checkpoint)
+        if decision.action != "advance" or message.awaited:
             self._decided.append((work, decision))
         if decision.action != "advance":
             work.decision = decision
@@ -307,7 +270,8 @@ class WarmExecutor:
 
     def _over(self, director: Director, work: _Work, message: Message) -> None:
         del self._work[work.stream]
-        self._left(work.host, fit=message.fit and not self._fresh)
+        stays = not self._fresh and not self._cluster.nodes.drains(work.host.node)
+        self._hosts.left(work.host, fit=message.fit and stays)
         if message.memory is not None:
             director.measured(work.placement, message.memory)
         outcome = work.decision.outcome if work.decision else message.outcome
@@ -317,7 +281,7 @@ class WarmExecutor:
         """The worker's process is gone, or the call broke off."""
         del self._work[work.stream]
         # The others in its lanes hear of it from Ray, and are lost too.
-        self._drop(work.host)
+        self._hosts.drop(work.host)
         if not work.started:
             director.started(work.placement, node="", device="", batch=work.batch)
         if work.decision is not None and work.decision.outcome is not None:
@@ -332,7 +296,7 @@ class WarmExecutor:
         for work in list(self._work.values()) if unwanted else []:
             if (work.placement.trial, work.placement.attempt) in unwanted:
                 del self._work[work.stream]
-                self._drop(work.host)
+                self._hosts.drop(work.host)
 
     def _end_stuck(self, director: Director) -> None:
         """Replace workers whose training function was told to end and doesn't."""
@@ -343,19 +307,8 @@ class WarmExecutor:
     def close(self) -> None:
         """Let the workers go, and shut down the Ray that we started."""
         if ray.is_initialized():
-            for host in self._hosts:
-                ray.kill(host.worker)
-        self._hosts.clear()
+            self._hosts.end()
+        self._hosts.forget()
         self._waiting.clear()
         self._work.clear()
         self._cluster.close()
-
-
-def _named(study: str) -> type[Worker]:
-    """The worker's class under the study's name: what the Ray dashboard shows first."""
-    methods = {
-        "attempt": ray.method(num_returns="streaming")(Worker.attempt),
-        # One for each report: not for the task table, which shows the attempts.
-        "decide": ray.method(concurrency_group="control", enable_task_events=False)(Worker.decide),
-    }
-    return type(study, (Worker,), {**methods, "__module__": __name__, "__repr__": lambda _: f"{study} worker"})

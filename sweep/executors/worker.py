@@ -72,7 +72,8 @@ class Worker:
         gpus = ray.get_gpu_ids()
         device = "cuda:" + ",".join(map(str, gpus)) if gpus else "cpu"
         channel = self._channels[placement.trial, placement.attempt] = Pipe(placement)
-        channel.messages.put(Message("hello", node=socket.gethostname(), device=device))
+        node_id = ray.get_runtime_context().get_node_id()
+        channel.messages.put(Message("hello", node=socket.gethostname(), node_id=node_id, device=device))
         run = self._fused if fused else self._attempted
         thread = threading.Thread(target=self._train, args=(run, placement, channel), name="training", daemon=True)
         thread.start()
@@ -87,6 +88,12 @@ class Worker:
         channel = self._channels.get((trial, attempt))
         if channel is not None:
             channel.decisions.put(decision)
+
+    def leave(self, trial: int, attempt: int) -> None:
+        """This node is about to go: the attempt is to be ready for that; called beside `attempt`."""
+        channel = self._channels.get((trial, attempt))
+        if channel is not None:
+            channel.leaving = True
 
     def _train(self, run: Callable[[Placement, Pipe], Message], placement: Placement, channel: Pipe) -> None:
         message = Message("end", outcome="failed", error="its worker could not be cleaned", fit=False)
@@ -125,12 +132,16 @@ class Pipe:
     """The training thread's channel: reports go out at once, and wait at most for the decision on the one before.
 
     A checkpoint is written in a thread of its own, which sends the report when it is done.
+
+    Attributes:
+        leaving: see `sweep.core.protocols.LeavingChannel`.
     """
 
     def __init__(self, placement: Placement) -> None:
         # Bounded: a function that reports more than the driver can take waits here.
         self.messages: queue.Queue[Message] = queue.Queue(MOST_WAITING)
         self.decisions: queue.Queue[Decision] = queue.Queue()
+        self.leaving = False
         self._placement = placement
         self._t = 0
         self._owed = False
@@ -141,13 +152,13 @@ class Pipe:
 
     def report(self, metrics: Mapping[str, float], checkpoint: str | None) -> Decision:
         """See `sweep.core.protocols.Channel`."""
-        return self._next(metrics, lambda: self._send(metrics, checkpoint))
+        return self._next(metrics, lambda awaited: self._send(metrics, checkpoint, awaited=awaited))
 
     def report_written(self, metrics: Mapping[str, float], write: Callable[[], str]) -> Decision:
         """See `sweep.core.protocols.WritingChannel`."""
 
-        def start() -> None:
-            self._writing = self._writer.submit(lambda: self._send(metrics, write()))
+        def start(awaited: bool) -> None:
+            self._writing = self._writer.submit(lambda: self._send(metrics, write(), awaited=awaited))
 
         return self._next(metrics, start)
 
@@ -178,24 +189,26 @@ class Pipe:
                 messages.append(self.messages.get_nowait())
         return messages
 
-    def _next(self, metrics: Mapping[str, float], deliver: Callable[[], None]) -> Decision:
+    def _next(self, metrics: Mapping[str, float], deliver: Callable[[bool], None]) -> Decision:
         self.settle()
         earlier = self._earlier()
-        if earlier.action == "pause":
+        if earlier.goes_on:
             # A later attempt goes on from here: what was trained meanwhile need not be trained again.
-            deliver()
+            deliver(False)
             self.settle()
         if earlier.action != "advance":
             return earlier
         t = int(metrics[self._placement.time_attr])
-        self._owed, self._t = self._placement.awaited(self._t, t), t
+        leaving = self.leaving
+        self._owed, self._t = leaving or self._placement.awaited(self._t, t), t
         step_s = time.monotonic() - self._since
-        deliver()
-        if t >= self._placement.max_t:
-            # Nothing comes after it, so it is worth waiting for.
+        deliver(self._owed)
+        if leaving or t >= self._placement.max_t:
+            # Nothing may come after it, so it is worth waiting for.
             self.settle()
-            return self._earlier()
-        decision = self._soon(WAIT_PART * step_s) if self._owed and step_s >= LONG_STEP_S else _GO_ON
+            decision = self._earlier()
+        else:
+            decision = self._soon(WAIT_PART * step_s) if self._owed and step_s >= LONG_STEP_S else _GO_ON
         self._since = time.monotonic()
         return decision
 
@@ -216,5 +229,5 @@ class Pipe:
         except queue.Empty:
             return _GO_ON
 
-    def _send(self, metrics: Mapping[str, float], checkpoint: str | None) -> None:
-        self.messages.put(Message("report", metrics=dict(metrics), checkpoint=checkpoint))
+    def _send(self, metrics: Mapping[str, float], checkpoint: str | None, *, awaited: bool) -> None:
+        self.messages.put(Message("report", metrics=dict(metrics), checkpoint=checkpoint, awaited=awaited))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sweep.core.events import Outcome
-from sweep.core.protocols import Channel, Decision, MeasuringChannel, Placement, WritingChannel
+from sweep.core.protocols import Channel, Decision, LeavingChannel, MeasuringChannel, Placement, WritingChannel
 from sweep.errors import TrainingError
 from sweep.store.paths import TrialPaths
 from sweep.training import entrypoints, memory, process_state, ranks
@@ -30,7 +30,7 @@ def run_attempt(placement: Placement, channel: Channel) -> Outcome:
 
     Returns:
         "stopped" when the driver decided so; "returned" when the function came to its end or was ended at `max_t`;
-        "interrupted" when it is to go on in a later attempt.
+        "interrupted" when it is to go on in a later attempt, "moved" when that is to be on another node.
 
     Raises:
         EntrypointError: the training function can't be imported.
@@ -96,6 +96,11 @@ class Noted:
         """See `sweep.core.protocols.WritingChannel`."""
         if isinstance(self._channel, WritingChannel):
             self._channel.settle()
+
+    @property
+    def leaving(self) -> bool:
+        """See `sweep.core.protocols.LeavingChannel`."""
+        return isinstance(self._channel, LeavingChannel) and self._channel.leaving
 
     def measure(self) -> None:
         """Say what the attempt took of its GPU, to a channel that takes it."""

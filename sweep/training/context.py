@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweep.core.protocols import Channel, Decision, Placement, WritingChannel
+from sweep.core.protocols import Channel, Decision, LeavingChannel, Placement, WritingChannel
 from sweep.core.seeds import derive
 from sweep.errors import NonFiniteLossError, TrainingError
 from sweep.store import checkpoints
@@ -44,7 +44,7 @@ class StopTrial(BaseException):
     Like GeneratorExit it is no Exception, so that a training function's `except Exception` lets it pass.
 
     Attributes:
-        decision: the driver's answer, "stop", "finish" or "pause", with its reason.
+        decision: the driver's answer, "stop", "finish", "pause" or "move", with its reason.
     """
 
     def __init__(self, decision: Decision) -> None:
@@ -360,7 +360,7 @@ class Context:
             values.setdefault(MEMORY, held.peak / 2**30)
         self._check_wrapped()
         write = None
-        if checkpoint is not None and self.is_main and self._placement.saves(self.t, t):
+        if checkpoint is not None and self.is_main and (self._placement.saves(self.t, t) or self._leaving):
             write = self._writing(t, values, checkpoint)
         if write is None:
             decision = self._channel.report(values, None)
@@ -378,6 +378,10 @@ class Context:
     def after_reports(self, call: Callable[[], None]) -> None:
         """Have something called after each report that is to come."""
         self._after_report = call
+
+    @property
+    def _leaving(self) -> bool:
+        return isinstance(self._channel, LeavingChannel) and self._channel.leaving
 
     def state(self, **parts: Any) -> dict[str, Any]:
         """A checkpoint's state: each part's `state_dict()`, or the part itself if it has none.

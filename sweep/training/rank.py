@@ -17,7 +17,7 @@ from typing import NoReturn, cast
 from sweep.core.events import Outcome
 from sweep.core.protocols import Decision
 from sweep.errors import MemoryShareError, SweepError
-from sweep.training.ranks import Ended, Failed, Job, Reported
+from sweep.training.ranks import Ended, Failed, Job, Leave, Reported
 
 
 def main(descriptor: int) -> None:
@@ -41,9 +41,14 @@ def main(descriptor: int) -> None:
 
 
 class _Supervisor:
-    """The connection to it, read in a thread of its own: whatever else happens here, its end is noticed."""
+    """The connection to it, read in a thread of its own: whatever else happens here, its end is noticed.
+
+    Attributes:
+        leaving: it has said that the node is about to go.
+    """
 
     def __init__(self, connection: Connection) -> None:
+        self.leaving = False
         self._connection = connection
         self._received: queue.Queue[object] = queue.Queue()
         threading.Thread(target=self._read, name="supervisor", daemon=True).start()
@@ -62,7 +67,11 @@ class _Supervisor:
     def _read(self) -> None:
         try:
             while True:
-                self._received.put(self._connection.recv())
+                message = self._connection.recv()
+                if isinstance(message, Leave):
+                    self.leaving = True
+                else:
+                    self._received.put(message)
         except (EOFError, OSError):
             # Nobody is left to report to. Its children would be orphans too: this process leads its group.
             os.killpg(0, signal.SIGKILL)
@@ -74,6 +83,11 @@ class RankChannel:
     def __init__(self, supervisor: _Supervisor) -> None:
         self._supervisor = supervisor
         self._process = os.getpid()
+
+    @property
+    def leaving(self) -> bool:
+        """See `sweep.core.protocols.LeavingChannel`."""
+        return self._supervisor.leaving
 
     def report(self, metrics: Mapping[str, float], checkpoint: str | None) -> Decision:
         """See `sweep.core.protocols.Channel`."""

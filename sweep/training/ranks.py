@@ -22,7 +22,7 @@ from multiprocessing.connection import Connection, wait
 from typing import IO
 
 from sweep.core.events import Outcome
-from sweep.core.protocols import Channel, Placement
+from sweep.core.protocols import Channel, LeavingChannel, Placement
 from sweep.errors import MemoryShareError, TrainingError
 from sweep.training.memory import Memory
 
@@ -61,6 +61,11 @@ class Job:
     world_size: int
     port: int
     listener: int | None
+
+
+@dataclass(frozen=True)
+class Leave:
+    """To a rank: see `sweep.core.protocols.LeavingChannel`."""
 
 
 @dataclass(frozen=True)
@@ -212,7 +217,12 @@ def _started(placement: Placement) -> Iterator[list[_Rank]]:
 
 def _relay(ranks: Sequence[_Rank], placement: Placement, channel: Channel) -> Outcome:
     """Pass reports and decisions on until each rank has ended."""
+    told = False
     while not all(rank.outcome for rank in ranks):
+        if not told and isinstance(channel, LeavingChannel) and channel.leaving:
+            told = True
+            for rank in ranks:
+                rank.send(Leave())
         for rank in _spoke(ranks, POLL_S):
             _take(rank, ranks)
         _check_living(ranks)

@@ -265,7 +265,7 @@ def decisions(tally: Tally, canvas: Canvas) -> Section:
     """The last decisions and why, the newest first."""
     time_attr = tally.spec.scheduler.time_attr
     recent = list(tally.decisions)[: -DECISIONS - 1 : -1]
-    styles = {"advance": "", "finish": "green", "stop": "dim", "pause": "dim"}
+    styles = {"advance": "", "finish": "green", "stop": "dim", "pause": "dim", "move": "yellow"}
     rows: list[list[Cell]] = [
         [
             (f"trial {each.trial}", ""),

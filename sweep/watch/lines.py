@@ -56,7 +56,7 @@ class LineLog:
             self._tally = tally_for(study)
         best = self._tally.best
         self._tally.take(study, event)
-        if isinstance(event, ev.Decided) and event.action == "pause":
+        if isinstance(event, ev.Decided) and event.action in ("pause", "move"):
             # What a worker trained meanwhile has a decision too; the first one says why.
             self._pauses.setdefault(event.trial, event.reason)
         elif isinstance(event, ev.WentOn) and study.trials[event.trial].state is not TrialState.RUNNING:
@@ -116,6 +116,8 @@ class LineLog:
                 f"{name}, attempt {event.attempt} {event.outcome}, will be tried again: {self._cause(trial, event)}"
             ]
         waits = self._pauses.pop(trial.number, None)
+        if waits is not None and event.outcome == "moved":
+            return [f"{name} moves at {study.spec.scheduler.time_attr} {trial.t}: {waits}"]
         if waits is not None and trial.state is TrialState.PAUSED:
             value = f"{study.metric.name} {number(trial.value(study.metric))}"
             return [f"{name} pauses at {study.spec.scheduler.time_attr} {trial.t}: {value}; {waits}"]
@@ -147,6 +149,8 @@ def _started(study: StudyMachine, event: ev.AttemptStarted, chosen: ev.WentOn | 
 
 def _told_of_study(study: StudyMachine, event: ev.AnyEvent) -> list[str]:
     match event:
+        case ev.NodeChanged():
+            return [_node_changed(event)]
         case ev.ShareChosen():
             at_once = f"{counted(event.slots, 'trial')} at once"
             return [f"gpu: auto: a trial gets {event.gpu:g} GPU from now on, {at_once}: {event.reason}"]
@@ -161,6 +165,20 @@ def _told_of_study(study: StudyMachine, event: ev.AnyEvent) -> list[str]:
             return [f"trial {event.trial} promoted to {event.model} v{event.version}{alias}: {event.path}"]
         case _:
             return []
+
+
+def _node_changed(event: ev.NodeChanged) -> str:
+    node, at_once = event.node, f"{counted(event.slots, 'trial')} at once from now on"
+    match event.change:
+        case "joined":
+            offers = ", ".join(f"{count:g} {what}" for count, what in ((node.cpu, "CPU"), (node.gpu, "GPU")) if count)
+            return f"node {node.name} joined ({offers or 'nothing to offer'}): {at_once}"
+        case "draining":
+            why = f" ({event.reason})" if event.reason else ""
+            return f"node {node.name} drains{why}: its trials go on elsewhere, {at_once}"
+        case "left":
+            why = f" ({event.reason})" if event.reason else ""
+            return f"node {node.name} is gone{why}: {at_once}"
 
 
 def _run_ended(study: StudyMachine, event: ev.RunEnded) -> str:

@@ -202,7 +202,7 @@ class Tally:
 
     def _follow(self, study: StudyMachine, event: ev.AnyEvent) -> None:
         match event:
-            case ev.ShareChosen():
+            case ev.ShareChosen() | ev.NodeChanged():
                 self.slots = event.slots
             case ev.TrialCreated():
                 self._see(study.trials[event.trial])

@@ -97,3 +97,19 @@ def test_paused_trial_hands_in_the_step_that_it_had_done(pipe):
     channel.decisions.put(Decision("pause", "it waits for its turn"))
     assert report(channel, 4).action == "pause"
     assert [message.metrics["epoch"] for message in channel.take()] == [3, 4]
+
+
+def test_where_the_node_is_about_to_go_each_report_waits_for_its_own_decision(pipe):
+    channel = pipe(())
+    report(channel, 1)
+    channel.leaving = True
+    assert waits(channel, 2) == (True, "stop")
+    assert [message.awaited for message in channel.take()] == [False, True]
+
+
+def test_word_to_move_that_comes_between_two_reports_takes_the_second_along(pipe):
+    channel = pipe(())
+    report(channel, 1)
+    channel.decisions.put(Decision("move", "its node drains"))
+    assert report(channel, 2).action == "move"
+    assert [message.metrics["epoch"] for message in channel.take()] == [1, 2]

@@ -147,6 +147,16 @@ def test_checkpoints_are_due_every_so_often_and_at_the_end(make):
     assert names == [None, "epoch-2", None, "epoch-4", "epoch-5"]
 
 
+def test_where_the_node_is_about_to_go_a_checkpoint_is_due_with_each_report(make, scripted):
+    channel = scripted()
+    ctx, _ = make(channel, checkpoint_every=4, max_t=4)
+    for t in (1, 2, 3):
+        channel.leaving = t > 1
+        ctx.report({}, checkpoint={"t": t})
+    names = [each and each.rpartition("/")[2] for each in channel.checkpoints]
+    assert names == [None, "epoch-2", "epoch-3"]
+
+
 def test_a_checkpoint_is_complete_before_it_is_reported(make):
     class Looking:
         def report(self, metrics, checkpoint):

@@ -99,6 +99,23 @@ def test_two_gpus_train_what_one_does(run):
 
 
 @pytest.mark.slow
+def test_ranks_hear_that_their_node_is_about_to_go(placement, scripted, script):
+    channel = scripted()
+    channel.leaving = True
+    entrypoint = script("""
+import torch
+def train(config, ctx):
+    ctx.wrap(torch.nn.Linear(1, 1))
+    while not ctx._leaving:
+        pass
+    ctx.mean(1.0)
+    ctx.report({"loss": 1.0}, checkpoint={"epoch": 1})
+""")
+    run_attempt(placement(entrypoint=entrypoint, gpu=2, checkpoint_every=9, max_t=9), channel)
+    assert [checkpoint is not None for checkpoint in channel.checkpoints] == [True]
+
+
+@pytest.mark.slow
 def test_interrupted_trial_ends_with_the_same_weights(run):
     # Dropout: each rank draws for itself, and goes on drawing what it would have drawn.
     config = {**VIT, "dropout": 0.2}

@@ -139,7 +139,7 @@ class Play:
         )  # fmt: skip
         verdict = machine_trial.verdict
         if verdict is not None:
-            self._end(trial, {"stop": "stopped", "finish": "returned", "pause": "interrupted"}[verdict.action])
+            self._end(trial, verdict.outcome)
 
     def _end(self, trial: int, outcome: Any) -> None:
         attempt = self._running.pop(trial)

@@ -11,6 +11,7 @@ from plays import AsciiStream, Play, new_spec
 from sweep.core import events as ev
 from sweep.core.events import ANY_EVENT
 from sweep.core.parameters import FloatRange
+from sweep.core.pool import Node
 from sweep.core.spec import Budget, Metric, Retries, Scheduler, Search
 from sweep.core.study import StudyMachine
 from sweep.executors.simulated import Course
@@ -171,3 +172,25 @@ def test_a_trial_that_pauses_and_goes_on_says_why():
     assert len(onward) == len(again) > 0
     assert all(", attempt " in line and ": " in line for line in onward)
     assert not any("interrupted" in line or "started again" in line for line in lines)
+
+
+def test_nodes_that_come_and_go_are_told_and_so_is_why_a_trial_moves():
+    out, play = io.StringIO(), Play(new_spec(scheduler=Scheduler(type="none", max_t=9)), slots=1)
+    node, other = Node("node-1", 1, 0), Node("node-2", 4, 2)
+    play.begin(nodes=[node])
+    play._seen = LineLog(out).event
+    play.step()
+    why = "its machine is taken back in 118 s"
+    play.handle(ev.NodeChanged(time=play.now, change="draining", node=node, slots=0, reason=why))
+    play.report(0)
+    left = ev.NodeChanged(time=play.now, change="left", node=node, slots=0, reason="it was announced to go")
+    play.handle(left)
+    play.handle(ev.NodeChanged(time=play.now, change="joined", node=other, slots=4))
+    told = [line.split("  ", 1)[1] for line in out.getvalue().splitlines()]
+    assert [line for line in told if "node" in line] == [
+        told[0],
+        f"node node-1 drains ({why}): its trials go on elsewhere, 0 trials at once from now on",
+        "trial 0 moves at epoch 1: node node-1 drains, its machine is taken back in 118 s: it goes on elsewhere",
+        "node node-1 is gone (it was announced to go): 0 trials at once from now on",
+        "node node-2 joined (4 CPU, 2 GPU): 4 trials at once from now on",
+    ]

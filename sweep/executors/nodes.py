@@ -1,0 +1,169 @@
+"""The nodes of a Ray cluster as they come and go, by a look at its control store now and then."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import ray
+
+# As Ray Serve does: no public call tells which nodes drain.
+from ray._raylet import GcsClient  # type: ignore[attr-defined]
+
+from sweep.core.pool import Node
+
+LOOK_S = 1.0
+"""How often it is looked: the least time between two looks."""
+
+ANSWER_S = 2.0
+"""How long the control store may take to answer; the look after that asks again."""
+
+_DRAINED = "it was announced to go"
+_DEATHS = {1: "it was shut down", 2: "it died", 3: _DRAINED, 4: "it had nothing to do"}
+"""By Ray's NodeDeathInfo.Reason."""
+
+
+@dataclass(frozen=True)
+class Sight:
+    """A node as the control store shows it.
+
+    Attributes:
+        id: Ray's name for it.
+        host: its host's name.
+        cpu: cores that it offers.
+        gpu: GPUs that it offers.
+        alive: whether it is there.
+        drains: whether it was announced to go.
+        until: when, in seconds since 1970; None where nothing is said.
+        death: why it isn't there, where that is known.
+    """
+
+    id: str
+    host: str
+    cpu: float = 0.0
+    gpu: float = 0.0
+    alive: bool = True
+    drains: bool = False
+    until: float | None = None
+    death: str = ""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What has become of a node since the look before; see `sweep.core.events.NodeChanged`."""
+
+    change: Literal["joined", "draining", "left"]
+    node: Node
+    reason: str = ""
+
+
+class Nodes:
+    """Each node under its host's name, which a second one on the same host doesn't get: that is told apart by its id.
+
+    A host that comes back after its node has gone has its name again.
+    """
+
+    def __init__(self) -> None:
+        self._nodes: dict[str, Node] = {}  # those that are there, by id
+        self._draining: set[str] = set()
+
+    def take(self, sights: Iterable[Sight], now: float) -> list[Seen]:
+        """Take in what was seen; what is gone comes before what is new."""
+        alive = {sight.id: sight for sight in sights if sight.alive}
+        deaths = {sight.id: sight.death for sight in sights if not sight.alive}
+        seen = [self._gone(key, deaths.get(key, "")) for key in list(self._nodes) if key not in alive]
+        for sight in alive.values():
+            if sight.id not in self._nodes:
+                seen.append(Seen("joined", self._named(sight)))
+            if sight.drains and sight.id not in self._draining:
+                self._draining.add(sight.id)
+                seen.append(Seen("draining", self._nodes[sight.id], _notice(sight.until, now)))
+        return seen
+
+    def _named(self, sight: Sight) -> Node:
+        taken = {node.name for node in self._nodes.values()}
+        name = f"{sight.host}/{sight.id[:8]}" if sight.host in taken else sight.host
+        node = self._nodes[sight.id] = Node(name, sight.cpu, sight.gpu)
+        return node
+
+    def _gone(self, key: str, death: str) -> Seen:
+        drained, node = key in self._draining, self._nodes.pop(key)
+        self._draining.discard(key)
+        return Seen("left", node, _DRAINED if drained else death)
+
+    def measured(self, memory: Mapping[str, int | None]) -> None:
+        """So many bytes has the smallest GPU of each, by name."""
+        for key, node in self._nodes.items():
+            if node.name in memory:
+                self._nodes[key] = replace(node, gpu_memory=memory[node.name])
+
+    @property
+    def there(self) -> list[Node]:
+        """Those that are there, draining ones too."""
+        return list(self._nodes.values())
+
+    @property
+    def open(self) -> list[Node]:
+        """Those on which something may be started."""
+        return [node for key, node in self._nodes.items() if key not in self._draining]
+
+    def id_of(self, name: str) -> str | None:
+        """Ray's id of a node that is there."""
+        return next((key for key, node in self._nodes.items() if node.name == name), None)
+
+    def name_of(self, key: str) -> str | None:
+        """The name of a node that is there, by Ray's id."""
+        node = self._nodes.get(key)
+        return node.name if node else None
+
+    def drains(self, name: str) -> bool:
+        """Whether nothing may be started on the node any more."""
+        return any(self._nodes[key].name == name for key in self._draining if key in self._nodes)
+
+
+def _notice(until: float | None, now: float) -> str:
+    """Why it goes. One that is busy drains only when its machine is taken back: Ray refuses to drain it as idle."""
+    return "" if until is None else f"its machine is taken back in {max(0.0, until - now):.0f} s"
+
+
+class Outlook:
+    """Looks at the control store, no oftener than it should."""
+
+    def __init__(self) -> None:
+        self._client: Any = None
+        self._next = 0.0
+
+    def due(self) -> bool:
+        """Whether the last look is long enough ago."""
+        return time.monotonic() >= self._next
+
+    def look(self, answer_s: float = ANSWER_S) -> list[Sight] | None:
+        """All nodes, the oldest first; None when the control store doesn't answer in so many seconds."""
+        if self._client is None:
+            self._client = GcsClient(address=ray.get_runtime_context().gcs_address)
+        try:
+            infos = self._client.get_all_node_info(timeout=answer_s)
+            draining = self._client.get_draining_nodes(timeout=answer_s)
+        except ray.exceptions.RayError:
+            return None
+        finally:
+            self._next = time.monotonic() + LOOK_S
+        aged = sorted(infos.items(), key=lambda each: (each[1].start_time_ms, each[0].hex()))
+        return [_sight(key.hex(), info, draining) for key, info in aged]
+
+
+def _sight(key: str, info: Any, draining: Mapping[str, int]) -> Sight:
+    deadline_ms = draining.get(key, 0)
+    return Sight(
+        id=key,
+        host=info.node_manager_hostname,
+        cpu=info.resources_total.get("CPU", 0.0),
+        gpu=info.resources_total.get("GPU", 0.0),
+        # ALIVE is the state's zero.
+        alive=info.state == 0,
+        drains=key in draining,
+        until=deadline_ms / 1000 if deadline_ms else None,
+        death=_DEATHS.get(info.death_info.reason, ""),
+    )
