@@ -30,11 +30,19 @@ def free_ports(count):
 @contextmanager
 def head(token):
     """Start one and end its processes; yields its address and its home."""
-    names = ["port", "dashboard-port", "ray-client-server-port", "dashboard-agent-listen-port", "metrics-export-port"]
-    ports = dict(zip(names, free_ports(len(names)), strict=True))
     with tempfile.TemporaryDirectory(prefix="swh", ignore_cleanup_errors=True) as folder:
         home = Path(folder) / "home"
         home.mkdir()
+        with headed(token, home) as (address, _):
+            yield address, home
+
+
+@contextmanager
+def headed(token, home):
+    """Start one with this home, where an earlier one may have left a study; yields its address, and what ends it."""
+    names = ["port", "dashboard-port", "ray-client-server-port", "dashboard-agent-listen-port", "metrics-export-port"]
+    ports = dict(zip(names, free_ports(len(names)), strict=True))
+    with tempfile.TemporaryDirectory(prefix="swh", ignore_cleanup_errors=True) as folder:
         command = [
             sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--node-ip-address=127.0.0.1",
             f"--temp-dir={folder}/t", "--num-cpus=2", "--num-gpus=0", "--object-store-memory=100000000",
@@ -53,7 +61,7 @@ def head(token):
                 if process.poll() is not None or time.monotonic() > deadline:
                     pytest.fail(f"no Ray head came up:\n{log.read_text()}")
                 time.sleep(0.2)
-            yield f"http://127.0.0.1:{ports['dashboard-port']}", home
+            yield f"http://127.0.0.1:{ports['dashboard-port']}", lambda: _end_group(process.pid)
         finally:
             process.send_signal(signal.SIGTERM)
             try:
