@@ -113,6 +113,11 @@ class Cluster:
         sights = self._outlook.look() if self._outlook.due() else None
         return [] if sights is None else self.nodes.take(sights, time.time())
 
+    def doubt(self, node: str) -> None:
+        """Something was lost on the node: whether it is still there is told by `changes`, at once."""
+        self.nodes.doubt(node)
+        self._outlook.hurry()
+
     def _first_look(self, *, memory: bool) -> list[Node]:
         """The nodes on which something may be started."""
         sights = self._outlook.look(OPEN_S)

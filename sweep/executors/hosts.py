@@ -27,6 +27,7 @@ class Host:
         key: what its lanes have in common; None for one that is idle, or has an attempt that isn't fused.
         attempts: how many it runs.
         fit: whether it can take another.
+        proven: it has begun an attempt, so it doesn't die of beginning one.
     """
 
     worker: Any
@@ -36,6 +37,7 @@ class Host:
     key: str | None = None
     attempts: int = 0
     fit: bool = True
+    proven: bool = False
 
 
 class Hosts:
@@ -118,7 +120,7 @@ class Hosts:
 
     def began(self, host: Host, node: str, gpus: tuple[int, ...]) -> None:
         """A worker was found to be on this node, with these GPUs."""
-        host.node = node
+        host.node, host.proven = node, True
         self._pool.move(host.number, node, gpus)
 
     def left(self, host: Host, *, fit: bool) -> None:

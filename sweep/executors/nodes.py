@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -19,6 +20,9 @@ LOOK_S = 1.0
 
 ANSWER_S = 2.0
 """How long the control store may take to answer; the look after that asks again."""
+
+KNOCK_S = 0.5
+"""How long a node that is doubted may take to answer a knock."""
 
 _DRAINED = "it was announced to go"
 _DEATHS = {1: "it was shut down", 2: "it died", 3: _DRAINED, 4: "it had nothing to do"}
@@ -38,6 +42,7 @@ class Sight:
         drains: whether it was announced to go.
         until: when, in seconds since 1970; None where nothing is said.
         death: why it isn't there, where that is known.
+        door: address and port where its part of Ray listens.
     """
 
     id: str
@@ -48,6 +53,7 @@ class Sight:
     drains: bool = False
     until: float | None = None
     death: str = ""
+    door: tuple[str, int] = ("", 0)
 
 
 @dataclass(frozen=True)
@@ -62,17 +68,31 @@ class Seen:
 class Nodes:
     """Each node under its host's name, which a second one on the same host doesn't get: that is told apart by its id.
 
-    A host that comes back after its node has gone has its name again.
+    A host that comes back after its node has gone has its name again. One that is doubted is there if it answers a
+    knock, for Ray calls a node dead only after it has missed some of its calls.
+
+    Args:
+        answers: whether somebody listens at a door.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, answers: Callable[[tuple[str, int]], bool] | None = None) -> None:
+        self._answers = answers or _answers
         self._nodes: dict[str, Node] = {}  # those that are there, by id
         self._draining: set[str] = set()
+        self._doubted: set[str] = set()
 
     def take(self, sights: Iterable[Sight], now: float) -> list[Seen]:
         """Take in what was seen; what is gone comes before what is new."""
-        alive = {sight.id: sight for sight in sights if sight.alive}
+        sights = list(sights)
         deaths = {sight.id: sight.death for sight in sights if not sight.alive}
+        alive = {sight.id: sight for sight in sights if sight.alive}
+        self._doubted &= alive.keys()
+        for key in list(self._doubted):
+            if self._answers(alive[key].door):
+                self._doubted.discard(key)
+            else:
+                del alive[key]
+                deaths[key] = "it doesn't answer"
         seen = [self._gone(key, deaths.get(key, "")) for key in list(self._nodes) if key not in alive]
         for sight in alive.values():
             if sight.id not in self._nodes:
@@ -92,6 +112,12 @@ class Nodes:
         drained, node = key in self._draining, self._nodes.pop(key)
         self._draining.discard(key)
         return Seen("left", node, _DRAINED if drained else death)
+
+    def doubt(self, name: str) -> None:
+        """Something was lost on the node: it may be gone."""
+        key = self.id_of(name)
+        if key is not None:
+            self._doubted.add(key)
 
     def measured(self, memory: Mapping[str, int | None]) -> None:
         """So many bytes has the smallest GPU of each, by name."""
@@ -128,6 +154,14 @@ def _notice(until: float | None, now: float) -> str:
     return "" if until is None else f"its machine is taken back in {max(0.0, until - now):.0f} s"
 
 
+def _answers(door: tuple[str, int]) -> bool:
+    try:
+        socket.create_connection(door, timeout=KNOCK_S).close()
+    except OSError:
+        return False
+    return True
+
+
 class Outlook:
     """Looks at the control store, no oftener than it should."""
 
@@ -138,6 +172,10 @@ class Outlook:
     def due(self) -> bool:
         """Whether the last look is long enough ago."""
         return time.monotonic() >= self._next
+
+    def hurry(self) -> None:
+        """The next look is due."""
+        self._next = 0.0
 
     def look(self, answer_s: float = ANSWER_S) -> list[Sight] | None:
         """All nodes, the oldest first; None when the control store doesn't answer in so many seconds."""
@@ -166,4 +204,5 @@ def _sight(key: str, info: Any, draining: Mapping[str, int]) -> Sight:
         drains=key in draining,
         until=deadline_ms / 1000 if deadline_ms else None,
         death=_DEATHS.get(info.death_info.reason, ""),
+        door=(info.node_manager_address, info.node_manager_port),
     )

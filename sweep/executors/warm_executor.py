@@ -281,7 +281,13 @@ class WarmExecutor:
         """The worker's process is gone, or the call broke off."""
         del self._work[work.stream]
         # The others in its lanes hear of it from Ray, and are lost too.
+        key = work.host.key
         self._hosts.drop(work.host)
+        self._cluster.doubt(work.host.node)
+        if not work.started and work.host.proven:
+            # It had died before: of that nothing is known of the attempt, which has begun nowhere.
+            self._waiting.insert(0, (work.placement, key))
+            return
         if not work.started:
             director.started(work.placement, node="", device="", batch=work.batch)
         if work.decision is not None and work.decision.outcome is not None:

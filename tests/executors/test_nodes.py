@@ -77,3 +77,27 @@ def test_memory_that_was_asked_for_stays_with_its_node():
     nodes.take([A, B], NOW)
     nodes.measured({"w1": 24 * 2**30})
     assert {node.name: node.gpu_memory for node in nodes.open} == {"w1": 24 * 2**30, "w2": None}
+
+
+def test_node_that_is_doubted_is_gone_unless_it_answers_and_there_again_when_it_does():
+    heard = {A.door: True}
+    nodes = Nodes(lambda door: heard[door])
+    nodes.take([A], NOW)
+    nodes.doubt("w1")
+    assert nodes.take([A], NOW) == []
+    heard[A.door] = False
+    assert nodes.take([A], NOW) == [], "it has answered: nobody knocks again"
+    nodes.doubt("w1")
+    assert told(nodes.take([A], NOW)) == [("left", "w1", "it doesn't answer")]
+    assert nodes.take([A], NOW) == []
+    heard[A.door] = True
+    assert told(nodes.take([A], NOW)) == [("joined", "w1", "")]
+    nodes.doubt("nobody")
+
+
+def test_doubted_node_that_dies_is_told_once():
+    nodes = Nodes(lambda door: False)
+    nodes.take([A], NOW)
+    nodes.doubt("w1")
+    nodes.take([A], NOW)
+    assert nodes.take([replace(A, alive=False, death="it died")], NOW) == []
