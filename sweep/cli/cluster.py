@@ -1,30 +1,31 @@
-"""The verb of cluster files: `cluster check`."""
+"""The verbs of clusters: `cluster check` reads their files, `cluster watch` runs on their machines."""
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sweep.cli.options import AsJson, console, echo_json
-from sweep.errors import ClusterFileError, ResourceError
+from sweep.errors import ClusterFileError, InputError, ResourceError
 
 if TYPE_CHECKING:
     from sweep.cluster.check import Report
     from sweep.core.spec import StudySpec
     from sweep.watch.view import View
 
-cluster_app = typer.Typer(no_args_is_help=True, help="Files that start a Ray cluster.")
+cluster_app = typer.Typer(no_args_is_help=True, help="Files that start a Ray cluster, and its machines.")
 
 
 @cluster_app.callback()
 def cluster() -> None:
-    """Files that start a Ray cluster."""
+    """Files that start a Ray cluster, and its machines."""
 
 
 def register(app: typer.Typer) -> None:
-    """Add the verb to the command."""
+    """Add the verbs to the command."""
     app.add_typer(cluster_app, name="cluster")
 
 
@@ -61,6 +62,36 @@ def check(
             raise typer.Exit(2)
     elif problems:
         raise ClusterFileError(problems)
+
+
+@cluster_app.command()
+def watch(
+    cloud: Annotated[str, typer.Argument(metavar="aws|gcp", help="Whose machine this is.", show_default=False)],
+    address: Annotated[str, typer.Option(metavar="HOST:PORT", help="The cluster's control store.", show_default=False)],
+    every: Annotated[float, typer.Option(metavar="SECONDS", min=0.1, help="How often the cloud is asked.")] = 5.0,
+    endpoint: Annotated[
+        str | None, typer.Option(metavar="URL", help="The cloud's metadata service, if it isn't the usual one.")
+    ] = None,
+) -> None:
+    """On a cluster's machine: wait until the cloud takes it back, and tell Ray, so that its trials move first."""
+    import ray
+
+    from sweep.cluster import notices
+
+    if cloud not in notices.ENDPOINTS:
+        raise InputError(f"cluster watch: expected one of {', '.join(notices.ENDPOINTS)}, got {cloud!r}.")
+    while True:
+        notice = notices.look(cloud, endpoint)
+        if notice is not None:
+            try:
+                drained = notices.drain(address, notice)
+            except ray.exceptions.RayError as error:
+                told = str(error).strip().splitlines()[0]
+                typer.echo(f"{notice.text}; the cluster at {address} isn't told: {told}", err=True)
+            else:
+                typer.echo(f"{notice.text}; {len(drained)} of its nodes drain.")
+                return
+        time.sleep(every)
 
 
 def _say(report: Report, views: list[View]) -> None:
