@@ -44,9 +44,9 @@ LOST_S, BEGUN_S = 60.0, 15.0
 
 TRAIN = """
 import os, pathlib, time
+import torch
 
 def train(config, ctx):
-    import torch
     state = ctx.restore() or {"at": torch.zeros(())}
     pathlib.Path(os.environ["PIDS"], f"{ctx.trial}-{ctx.attempt}").write_text(str(os.getpid()))
     for _ in range(ctx.t, ctx.max_t):

@@ -13,10 +13,10 @@ import processes
 
 WALK = '''
 import os, pathlib, time
+import torch
 
 def train(config, ctx):
     """A walk whose every step is random: where it comes to depends on the generator's whole past."""
-    import torch
     state = ctx.restore() or {"at": torch.zeros(())}
     marks = pathlib.Path(os.environ["SWEEP_TEST_MARKS"])
     for epoch in range(ctx.t + 1, ctx.max_t + 1):

@@ -29,7 +29,7 @@ def test_trial_moves_off_a_node_that_is_announced_to_go_and_nothing_of_it_is_los
     study.release()
     assert study.ended() == 0, study.output()
 
-    ends = [(line["trial"], line["attempt"], line["outcome"]) for line in study.lines("attempt_ended")]
+    ends = sorted((line["trial"], line["attempt"], line["outcome"]) for line in study.lines("attempt_ended"))
     assert ends == [(0, 1, "moved"), (0, 2, "returned"), (1, 1, "returned"), (2, 1, "returned")]
     nodes = {(line["trial"], line["attempt"]): line["node"] for line in study.lines("attempt_started")}
     (gone,), (new,) = changes(study, "draining"), changes(study, "joined")
