@@ -74,8 +74,6 @@ def watch(
     ] = None,
 ) -> None:
     """On a cluster's machine: wait until the cloud takes it back, and tell Ray, so that its trials move first."""
-    import ray
-
     from sweep.cluster import notices
 
     if cloud not in notices.ENDPOINTS:
@@ -85,9 +83,8 @@ def watch(
         if notice is not None:
             try:
                 drained = notices.drain(address, notice)
-            except ray.exceptions.RayError as error:
-                told = str(error).strip().splitlines()[0]
-                typer.echo(f"{notice.text}; the cluster at {address} isn't told: {told}", err=True)
+            except ConnectionError as error:
+                typer.echo(f"{notice.text}; the cluster at {address} isn't told: {error}", err=True)
             else:
                 typer.echo(f"{notice.text}; {len(drained)} of its nodes drain.")
                 return

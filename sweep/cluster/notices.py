@@ -99,16 +99,19 @@ def drain(address: str, notice: Notice, here: str | None = None) -> list[str]:
         Ray's ids of the nodes that it has on the machine.
 
     Raises:
-        ray.exceptions.RayError: the control store doesn't answer, or doesn't let us in.
+        ConnectionError: the control store doesn't answer, or doesn't let us in.
     """
     import ray
     from ray._raylet import GcsClient  # type: ignore[attr-defined]
 
     here = here or ray.util.get_node_ip_address()
-    client = GcsClient(address=address)
-    nodes = client.get_all_node_info(timeout=ANSWER_S)
-    # ALIVE is the state's zero.
-    found = [key.hex() for key, info in nodes.items() if info.state == 0 and info.node_manager_address == here]
-    for key in found:
-        client.drain_node(key, PREEMPTION, notice.text, int((notice.at - MARGIN_S) * 1000), timeout=ANSWER_S)
+    try:
+        client = GcsClient(address=address)
+        nodes = client.get_all_node_info(timeout=ANSWER_S)
+        # ALIVE is the state's zero.
+        found = [key.hex() for key, info in nodes.items() if info.state == 0 and info.node_manager_address == here]
+        for key in found:
+            client.drain_node(key, PREEMPTION, notice.text, int((notice.at - MARGIN_S) * 1000), timeout=ANSWER_S)
+    except (ray.exceptions.RayError, RuntimeError) as error:
+        raise ConnectionError(str(error).strip().partition("\n")[0]) from error
     return found
