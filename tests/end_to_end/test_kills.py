@@ -13,7 +13,11 @@ KILLS = Path(__file__).parent.parent.parent / "benchmarks" / "kills.py"
 @pytest.mark.slow
 def test_random_kills_lose_nothing_that_was_finished_and_change_no_value():
     done = subprocess.run(
-        [sys.executable, KILLS, "--kills", "4", "--seed", "1"], check=False, capture_output=True, text=True, timeout=560
+        [sys.executable, KILLS, "--kills", "4", "--seed", "1", "--patient"],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=560,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "none twice, all values as without kills" in done.stdout
