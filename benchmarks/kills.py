@@ -150,8 +150,8 @@ class Study:
         return found
 
     def finished(self) -> set[int]:
-        """Trials that have come to their ends."""
-        return {e["trial"] for e in self.events() if e["type"] == "attempt_ended" and e["outcome"] == "returned"}
+        """Trials that have come to their ends: which is decided on their last report."""
+        return {e["trial"] for e in self.events() if e["type"] == "decided" and e["action"] == "finish"}
 
     def values(self) -> dict[Key, float]:
         """The last word on each epoch of each trial."""
@@ -322,7 +322,9 @@ def _recovered(study: Study, fleet: Fleet, kill: Kill) -> bool:
     ends = {(e["trial"], e["attempt"]): e for e in events if e["type"] == "attempt_ended"}
     starts = {(e["trial"], e["attempt"]): e["time"] for e in events if e["type"] == "attempt_started"}
     # What ended by itself between the look and the blow isn't lost.
-    hit = {key: since for key, since in kill.hit.items() if key not in ends or ends[key]["outcome"] == "lost"}
+    spared = {key for key in ends if ends[key]["outcome"] != "lost"}
+    spared |= {key for key in kill.hit if key[0] in study.finished() and (key[0], key[1] + 1) not in starts}
+    hit = {key: since for key, since in kill.hit.items() if key not in spared}
     kill.spared += len(kill.hit) - len(hit)
     kill.hit = hit
     if kill.kind != "driver":

@@ -10,7 +10,7 @@ from collections import Counter
 import pytest
 from heads import headed
 
-from sweep.store import study_folder
+from sweep.store import holding, study_folder
 from sweep.store.paths import study_paths
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
@@ -61,7 +61,7 @@ def test_study_whose_head_was_lost_is_resumed_on_another_and_finished_trials_sta
         assert left.returncode == 0, left.stdout + left.stderr
         wait_for(lambda: len(finished(lines(paths))) >= 3 and at_work(lines(paths)), "three trials, and others at work")
         lose()
-        wait_for(lambda: not study_folder.is_at_work(paths), "the end of the driver")
+        wait_for(lambda: not holding.is_at_work(paths), "the end of the driver")
     before = lines(paths)
     done = finished(before)
     assert 3 <= len(done) < TRIALS
@@ -91,8 +91,8 @@ def lines(paths):
 
 
 def finished(events):
-    """Trials that came to their ends, and when."""
-    return {e["trial"]: e["time"] for e in events if e["type"] == "attempt_ended" and e["outcome"] == "returned"}
+    """Trials that came to their ends, and when that was decided on their last report."""
+    return {e["trial"]: e["time"] for e in events if e["type"] == "decided" and e["action"] == "finish"}
 
 
 def at_work(events):
