@@ -144,8 +144,12 @@ class Nodes:
         node = self._nodes.get(key)
         return node.name if node else None
 
+    def takes(self, name: str) -> bool:
+        """Whether something may be started on the node."""
+        return any(node.name == name for node in self.open)
+
     def drains(self, name: str) -> bool:
-        """Whether nothing may be started on the node any more."""
+        """Whether the node is there, and nothing may be started on it any more."""
         return any(self._nodes[key].name == name for key in self._draining if key in self._nodes)
 
 

@@ -270,7 +270,8 @@ class WarmExecutor:
 
     def _over(self, director: Director, work: _Work, message: Message) -> None:
         del self._work[work.stream]
-        stays = not self._fresh and not self._cluster.nodes.drains(work.host.node)
+        # On a node that has gone, workers may live for some seconds.
+        stays = not self._fresh and self._cluster.nodes.takes(work.host.node)
         self._hosts.left(work.host, fit=message.fit and stays)
         if message.memory is not None:
             director.measured(work.placement, message.memory)

@@ -39,10 +39,13 @@ def test_draining_node_is_told_once_with_the_time_that_is_left_and_is_open_no_mo
     assert [node.name for node in nodes.open] == ["w1"]
     assert [node.name for node in nodes.there] == ["w1", "w2"]
     assert nodes.drains("w2")
+    assert not nodes.takes("w2")
     assert not nodes.drains("w1")
+    assert nodes.takes("w1")
     gone = replace(going, alive=False, death="it died")
     assert told(nodes.take([A, gone], NOW)) == [("left", "w2", "it was announced to go")]
     assert not nodes.drains("w2")
+    assert not nodes.takes("w2")
 
 
 def test_node_without_a_deadline_drains_without_a_reason():
