@@ -18,9 +18,12 @@ from sweep.store.spec_file import read_spec
 
 if TYPE_CHECKING:
     import pandas as pd
+    from plotly.graph_objects import Figure
 
     from sweep.controlling import Reply
     from sweep.core.events import Verb
+    from sweep.driver import Watcher
+    from sweep.store.study_folder import StoredStudy
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,22 @@ class Study:
             value = report.metrics[machine.metric.name]
             found.append(BestTrial(trial.number, config, value, report.t, folder, dict(report.metrics)))
         return found
+
+    def figures(self) -> dict[str, Figure]:
+        """What the report draws, as figures of Plotly by name: history, curves, importance, slices and so on."""
+        from sweep.watch.notebook import plotly_figures
+        from sweep.watch.report.facts import subject_of
+
+        return plotly_figures(subject_of(study_folder.read(self._paths), live=holding.is_at_work(self._paths)))
+
+    def _ipython_display_(self) -> None:
+        """In a notebook: its state, and its most important figures."""
+        from sweep.watch.notebook import show_study
+        from sweep.watch.tables import status
+
+        machine = study_folder.read(self._paths).machine
+        live = holding.is_at_work(self._paths)
+        show_study(self.name, status(machine, self._paths, live=live), self.figures())
 
     def trials(self) -> pd.DataFrame:
         """One row a trial, by number: its state, its parameters, the metrics of its best report, seconds.
@@ -231,8 +250,20 @@ def launch(
 
     loaded = read(spec, overrides)
     source = str(spec) if isinstance(spec, str | Path) else ""
-    options = launching.Options(executor=executor, ray=ray or {}, say=print)
+    options = launching.Options(executor=executor, ray=ray or {}, say=print, watchers=_watchers)
     return Study(launching.launch(loaded, options=options, source=source).paths)
+
+
+def _watchers(stored: StoredStudy) -> list[Watcher]:
+    """A live view in the cell's output, where there is one."""
+    from sweep.watch import notebook
+
+    if not notebook.in_notebook():
+        return []
+    from sweep.core import plan
+
+    made = plan.make(stored.spec, slots=1)
+    return [notebook.NotebookView(made, stored.paths, show=notebook.cell_output())]
 
 
 def read(spec: StudySpec | Mapping[str, Any] | str | Path, overrides: Sequence[str] = ()) -> StudySpec:

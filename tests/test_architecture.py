@@ -24,6 +24,8 @@ HEAVY = {
     "torchvision": {"training"},
     "sklearn": {"training", "watch"},
     "jinja2": {"watch"},
+    "plotly": {"watch", "api"},
+    "IPython": {"watch"},
     "fastapi": {"watch"},
     "starlette": {"watch"},
     "uvicorn": {"watch"},
