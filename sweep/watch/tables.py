@@ -144,7 +144,7 @@ def budget(study: StudyMachine) -> dict[str, dict[str, float]]:
         "time_s": (limits.time_s, study.elapsed_s),
         "gpu_hours": (limits.gpu_hours, limits.gpu_s / 3600),
         "cost": (limits.cost, limits.paid),
-        "failures": (named.failures, study.counts()[TrialState.FAILED]),
+        "failures": (named.failures, study.books.failed),
         "patience": (named.patience, study.progress.fruitless),
     }
     return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 from sweep.core import events as ev
@@ -56,13 +57,17 @@ class Rows:
                 self._open[number] = trial.state
             if row != self._rows.get(number):
                 self._rows[number] = row
+                # Taken out first, so that they stand in the order of their changes.
+                self._revisions.pop(number, None)
                 self._revisions[number] = revision
         self._changed.clear()
         self._all = False
 
     def since(self, revision: int) -> list[list[Any]]:
         """Rows that have changed after a revision, by number."""
-        return [self._rows[number] for number in sorted(self._rows) if self._revisions[number] > revision]
+        latest_first = reversed(self._revisions.items())
+        changed = itertools.takewhile(lambda each: each[1] > revision, latest_first)
+        return [self._rows[number] for number in sorted(number for number, _ in changed)]
 
     def revision(self, number: int) -> int:
         """When a trial's row changed last; 0 where there is none."""

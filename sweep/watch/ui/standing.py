@@ -12,7 +12,7 @@ from sweep.watch.report.failures import tail
 from sweep.watch.tables import budget
 from sweep.watch.tally import Failure, Running, Tally
 from sweep.watch.text import plain, shown
-from sweep.watch.words import state_word, trial_counts
+from sweep.watch.words import state_word
 
 FAILURES = 6
 
@@ -63,7 +63,7 @@ def standing(study: StudyMachine, tally: Tally, tails: Tails, *, live: bool, now
         "best": tally.best and {"value": tally.best.value, "trial": tally.best.trial, "t": tally.best.t},
         "front": front,
         "trials": {"proposed": tally.proposed, "limit": tally.trial_limit, "repeats": tally.created - tally.proposed},
-        "counts": {name: count for name, count in trial_counts(study, live=live).items() if count},
+        "counts": _counts(tally, live=live),
         "elapsed_s": tally.elapsed_s(now) if live else study.elapsed_s,
         "left": left and {"seconds": left.seconds, "guessed": left.guessed},
         "budget": budget(study),
@@ -84,6 +84,15 @@ def standing(study: StudyMachine, tally: Tally, tails: Tails, *, live: bool, now
     }  # fmt: skip
     values: dict[str, Any] = plain(found)
     return values
+
+
+def _counts(tally: Tally, *, live: bool) -> dict[str, int]:
+    """How many trials are in each state; what ran under a driver that is gone waits."""
+    found = {state.value: count for state, count in tally.counts.items()}
+    if not live:
+        found["waiting"] += found["running"]
+        found["running"] = 0
+    return {name: count for name, count in found.items() if count}
 
 
 def _by_number(tally: Tally) -> list[Running]:
