@@ -110,7 +110,7 @@ class Driver:
                 gpu=capacity.gpu,
                 cpu=capacity.cpu,
                 nodes=list(capacity.nodes),
-                rates=limits.rates(self.study.spec, capacity.machines),
+                rates=limits.rates(self.study.spec, capacity.machines, capacity.hour),
                 notes=list(capacity.notes),
                 dashboard=capacity.dashboard,
             )
@@ -225,7 +225,7 @@ class Driver:
                 node=change.node,
                 slots=change.slots,
                 reason=change.reason,
-                rates=limits.rates(self.study.spec, change.machines),
+                rates=limits.rates(self.study.spec, change.machines, change.hour),
             )
         )
 
@@ -240,6 +240,10 @@ class Driver:
         """Trial and attempt of each that is over for the study and may still be at work."""
         told, self._unwanted = self._unwanted, set()
         return told
+
+    def wanted(self) -> float:
+        """How many attempts would be at work if there were room for all."""
+        return 0.0 if self._finished else self.study.wanted
 
     # Deeds
 

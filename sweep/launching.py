@@ -183,6 +183,8 @@ def _executor(spec: StudySpec, paths: StudyPaths, options: Options, base_dir: Pa
         return run if paths.url is None else carrying(run, paths.url)
 
     ray = _ray_options(spec, paths, options, base_dir)
+    # What lies in a bucket is reached from everywhere.
+    studies = paths.root.parent if paths.url is None else None
     match options.executor:
         case "inline":
             from sweep.executors.inline import InlineExecutor
@@ -198,6 +200,7 @@ def _executor(spec: StudySpec, paths: StudyPaths, options: Options, base_dir: Pa
                 spec.resources,
                 study=spec.name,
                 ray_options=ray,
+                studies=studies,
                 fusing=together and replace(together, run_attempt=attempts(together.run_attempt)),
             )
         case "tune":
@@ -208,7 +211,14 @@ def _executor(spec: StudySpec, paths: StudyPaths, options: Options, base_dir: Pa
                     f"executor: tune, with storage {paths.storage}: Ray Tune needs a folder that all nodes share. "
                     "Use --executor ray, which needs none, or name a folder for storage."
                 )
-            return TuneExecutor(run_attempt, spec.resources, study=spec.name, scratch=paths.scratch, ray_options=ray)
+            return TuneExecutor(
+                run_attempt,
+                spec.resources,
+                study=spec.name,
+                scratch=paths.scratch,
+                ray_options=ray,
+                studies=studies,
+            )
         case other:
             raise InputError(f"executor: {other!r} is unknown. Use one of {', '.join(EXECUTORS)}.")
 

@@ -109,17 +109,17 @@ class RunStarted(Event):
 class NodeChanged(Event):
     """The cluster is another than it was when the run started.
 
-    joined: attempts may be placed there too; draining: the node was announced to go, so nothing is started there any
-    more, and what runs there moves; left: it is gone.
+    joined: attempts may be placed there too; barred: it joined, and isn't used; draining: the node was announced to go,
+    so nothing is started there any more, and what runs there moves; left: it is gone.
     """
 
     type: Literal["node_changed"] = "node_changed"
-    change: Literal["joined", "draining", "left"]
+    change: Literal["joined", "barred", "draining", "left"]
     node: Node
     slots: int = Field(ge=0)
     """How many trials of the run's share fit at once from now on."""
     reason: str = ""
-    """Why it goes, or has gone, where that is known."""
+    """Why it goes, has gone or isn't used, where that is known."""
     rates: Rates | None = None
     """What the run costs from now on, where the file names prices."""
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from sweep.core.events import Rates, Request
-from sweep.core.spec import DEFAULT_TRIALS, StudySpec
+from sweep.core.pool import Node
+from sweep.core.spec import DEFAULT_TRIALS, Resources, StudySpec
+from sweep.errors import ResourceError
+
+PRICE_LABEL = "sweep/usd-per-hour"
+"""Ray's label of a node that says what an hour of it costs."""
 
 
 def notes(spec: StudySpec, gpu: float) -> tuple[str, ...]:
@@ -35,12 +41,45 @@ def trial_limit(spec: StudySpec, gpu: float) -> int | None:
     return budget.trials
 
 
-def rates(spec: StudySpec, machines: int) -> Rates | None:
-    """What a run on so many machines costs an hour; None where the file names no prices."""
+def rates(spec: StudySpec, machines: int, hour: float = 0.0) -> Rates | None:
+    """What a run costs an hour; None where the file names no prices.
+
+    Args:
+        spec: names them.
+        machines: on how many it is.
+        hour: what an hour of all of them costs, as the cluster says.
+    """
     price = spec.resources.price
     if price is None:
         return None
-    return Rates(gpu=price.gpu_hour or 0.0, core=price.core_hour or 0.0, machines=machines * (price.node_hour or 0.0))
+    node_hour = price.node_hour or 0.0
+    hour = hour if node_hour == "cluster" else machines * node_hour
+    return Rates(gpu=price.gpu_hour or 0.0, core=price.core_hour or 0.0, machines=hour)
+
+
+def hour_of(nodes: Sequence[Node]) -> float:
+    """What an hour of these machines costs, as the cluster says.
+
+    One on which trials may run, and of which it says nothing, counts like the dearest.
+    """
+    dearest = max((node.price or 0.0 for node in nodes), default=0.0)
+    return sum(dearest if node.price is None and node.works else node.price or 0.0 for node in nodes)
+
+
+def check_prices(resources: Resources, nodes: Sequence[Node]) -> None:
+    """See that the cluster says what its machines cost, where the file relies on it.
+
+    Raises:
+        ResourceError: of some on which trials may run it doesn't.
+    """
+    if resources.price is None or resources.price.node_hour != "cluster":
+        return
+    if silent := [node.name for node in nodes if node.works and node.price is None]:
+        raise ResourceError(
+            f"resources.price.node_hour: cluster: nothing says what an hour of {', '.join(silent)} costs. Give the "
+            f'machine the label {PRICE_LABEL}, as {PRICE_LABEL}: "0.805" under labels of its type in the cluster\'s '
+            f"file, or by ray start --labels {PRICE_LABEL}=0.805; or write a number here."
+        )
 
 
 def _costs(spec: StudySpec, gpu: float) -> bool:

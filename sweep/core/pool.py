@@ -25,12 +25,19 @@ class Node:
         cpu: cores.
         gpu: GPUs.
         gpu_memory: bytes of its smallest GPU; None where nobody has asked.
+        price: what an hour of it costs; None where the cluster doesn't say.
     """
 
     name: str
     cpu: float
     gpu: float
     gpu_memory: int | None = None
+    price: float | None = None
+
+    @property
+    def works(self) -> bool:
+        """Whether trials may run there."""
+        return self.cpu > 0 or self.gpu > 0
 
 
 @dataclass(frozen=True)

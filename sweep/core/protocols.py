@@ -213,13 +213,15 @@ class NodeChange:
         node: which, and what it offers.
         slots: attempts at once from now on, of the share that `Capacity` named.
         machines: how many there are from now on that attempts may run on, or still do.
-        reason: why it goes, or has gone, where that is known.
+        hour: what an hour of all there are costs, as the cluster says.
+        reason: why it goes, has gone or isn't used, where that is known.
     """
 
-    change: Literal["joined", "draining", "left"]
+    change: Literal["joined", "barred", "draining", "left"]
     node: Node
     slots: int
     machines: int
+    hour: float = 0.0
     reason: str = ""
 
 
@@ -283,6 +285,13 @@ class Director(Protocol):
         """
         ...
 
+    def wanted(self) -> float:
+        """How many attempts would be at work if there were room for all; infinite where nothing bounds them.
+
+        An executor whose machines can become more asks for them, and lets go of those that it doesn't need.
+        """
+        ...
+
 
 @dataclass(frozen=True)
 class Capacity:
@@ -294,6 +303,7 @@ class Capacity:
         cpu: cores that each gets.
         nodes: what there is, where attempts of different shares run at once; else `slots` alone counts.
         machines: how many there are that attempts run on.
+        hour: what an hour of all there are costs, as the cluster says.
         notes: lines for the user, said once ("no GPU here: ...").
         dashboard: URL of a page that shows the attempts, if there is one.
     """
@@ -303,6 +313,7 @@ class Capacity:
     cpu: float = 1
     nodes: tuple[Node, ...] = ()
     machines: int = 1
+    hour: float = 0.0
     notes: tuple[str, ...] = ()
     dashboard: str | None = None
 

@@ -68,6 +68,14 @@ def _share(value: Any) -> Any:
     return value
 
 
+def _node_hour(value: Any) -> Any:
+    if value == "cluster" and isinstance(value, str):
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise refuse(f"expected a number above 0, or cluster for what it says of its machines, got {described(value)}.")
+    return value
+
+
 def _yes_no_auto(value: Any) -> Any:
     if isinstance(value, bool) or value == "auto":
         return value
@@ -238,8 +246,8 @@ class Price(Section):
     """A GPU for an hour; counted is the share that a trial holds while it runs."""
     core_hour: Positive | None = None
     """A CPU core for an hour, counted as the GPU is."""
-    node_hour: Positive | None = None
-    """A node for an hour, counted from a driver's start to its end, whether trials run there or not."""
+    node_hour: Annotated[Positive | Literal["cluster"], BeforeValidator(_node_hour)] | None = None
+    """A node for an hour, from a driver's start to its end, whether trials run there or not; cluster: as it says."""
 
     def faults(self) -> Iterator[Fault]:
         """Something has a price."""

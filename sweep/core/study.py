@@ -6,6 +6,7 @@ away, gives its state: that is how it resumes. The same events give the same com
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -129,6 +130,15 @@ class StudyMachine:
         """Whether a study that takes no new trials has nothing left to do."""
         books = self.books
         return self.ending is not None and not books.waiting and not books.running and not books.resting
+
+    @property
+    def wanted(self) -> float:
+        """How many attempts would be at work if there were room for all: what a cluster that grows is asked for."""
+        at_work = len(self.books.running)
+        if self.run is None or self._over or self.paused or self.endings.halted:
+            return at_work
+        to_come = 0.0 if self.ending else (self.limits.trials or math.inf) - self.books.proposed
+        return min(self.spec.resources.max_concurrent or math.inf, at_work + len(self.books.waiting) + to_come)
 
     def overdue(self, now: float) -> bool:
         """Whether a limit of time, GPU-hours or money is reached at `now`: then an event should say how late it is."""

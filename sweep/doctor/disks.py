@@ -17,6 +17,7 @@ from sweep.doctor.machine import GIB
 from sweep.errors import InputError
 from sweep.store.buckets import Bucket, BucketError
 from sweep.store.files import fsync_dir
+from sweep.store.markers import existing
 from sweep.store.paths import BUCKET_CACHE, DATA_CACHE, BucketFolder, Place, data_cache
 
 LOW_GIB = 5.0
@@ -141,14 +142,6 @@ def attempt(folder: Path) -> Trial:
         with FileLock(Path(inside) / "lock", timeout=_LOCK_S):
             pass
     return Trial(sync_s, skew_s)
-
-
-def existing(folder: Path) -> Path:
-    """The folder, or the nearest above it that is there."""
-    place = folder.absolute()
-    while not place.exists():
-        place = place.parent
-    return place
 
 
 def free(folder: Path) -> float:

@@ -7,7 +7,6 @@ import logging
 import os
 import platform
 import time
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -19,9 +18,9 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from sweep.core.agreement import agreement
 from sweep.core.findings import Examined, Finding, Report, Versions
-from sweep.doctor.disks import existing
 from sweep.doctor.examination import examine
 from sweep.executors.cluster import VersionError, connect, quiet
+from sweep.store.markers import marked, sees
 from sweep.store.paths import Place
 
 ALL = "all together"
@@ -88,7 +87,7 @@ def _examined(storage: Place, registry: Place) -> Report:
     asked = {name: _on(node, max_calls=1)(on_node) for node, name in names.items()}
     here = Versions("this machine", platform.python_version(), ray.__version__)
     # A bucket is one by itself: there is nothing that nodes could fail to see.
-    with marked(storage) if isinstance(storage, Path) else nullcontext(Path()) as marker:
+    with marked(storage) if isinstance(storage, Path) else nullcontext() as marker:
         answers = {name: ask.remote(storage, registry, marker, name) for name, ask in asked.items()}
         seen = [_answer(name, answer) for name, answer in answers.items()]
     found = [node for node in seen if isinstance(node, Seen)]
@@ -117,26 +116,15 @@ def nodes(known: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     }
 
 
-def on_node(storage: Place, registry: Place, marker: Path, place: str) -> Seen:
+def on_node(storage: Place, registry: Place, marker: Path | None, place: str) -> Seen:
     """What a node says of itself; runs there."""
     # Ray hides the GPUs from a task that asks for none; an examination takes none away from anyone.
     if os.environ.get(_MASK) == "":
         del os.environ[_MASK]
     examined = examine(storage, registry, place)
-    return Seen(examined, Versions(place, platform.python_version(), ray.__version__), marker.is_file())
-
-
-@contextmanager
-def marked(storage: Path) -> Iterator[Path]:
-    """A file in the storage folder, or in the nearest folder above that is there, while the nodes look for it."""
-    marker = existing(storage) / f".sweep-doctor-{uuid.uuid4().hex}"
-    with contextlib.suppress(OSError):  # that it can't be written is a finding of its own
-        marker.touch()
-    try:
-        yield marker
-    finally:
-        with contextlib.suppress(OSError):
-            marker.unlink()
+    return Seen(
+        examined, Versions(place, platform.python_version(), ray.__version__), marker is not None and sees(marker)
+    )
 
 
 def shared(storage: Path, seen: Sequence[tuple[str, bool]]) -> Finding:

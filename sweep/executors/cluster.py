@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -21,10 +22,12 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from sweep.core.agreement import refused
 from sweep.core.capacity import grant
 from sweep.core.findings import Versions
+from sweep.core.limits import check_prices, hour_of
 from sweep.core.pool import Node
 from sweep.core.protocols import Capacity
 from sweep.core.spec import Resources
 from sweep.errors import InputError
+from sweep.executors import storage
 from sweep.executors.machine import mps_runs, smallest_gpu
 from sweep.executors.nodes import Nodes, Outlook, Seen
 
@@ -57,19 +60,22 @@ class Cluster:
     Args:
         options: for `ray.init`, e.g. `num_gpus`, `_temp_dir` or `address`; and `metadata`, texts that Ray's dashboard
             shows of the job. A cluster that this process is already connected to is used and left running.
+        studies: their folder, which all nodes have to share.
     """
 
-    def __init__(self, options: Mapping[str, Any]) -> None:
+    def __init__(self, options: Mapping[str, Any], studies: Path | None = None) -> None:
         self._options = options
+        self._studies = studies
         self._ours = False
         self._outlook = Outlook()
         self.nodes = Nodes()
+        self._gate = storage.Gate(studies, self.nodes.id_of) if studies is not None else None
 
     def open(self, resources: Resources) -> Capacity:
         """Connect to Ray, or start one on this machine; find out what fits.
 
         Raises:
-            InputError: there is no such cluster, or it doesn't let us in.
+            InputError: there is no such cluster, it doesn't let us in, or its nodes don't share the studies' folder.
             ResourceError: no node can hold a trial.
         """
         if ray.is_initialized():
@@ -82,6 +88,10 @@ class Cluster:
         try:
             nodes = self._first_look(memory=resources.gpu_memory is not None)
             granted = grant(resources, nodes)
+            check_prices(resources, nodes)
+            if self._studies is not None:
+                used = {node.name: self.nodes.id_of(node.name) for node in nodes if node.works}
+                storage.check(self._studies, {name: key for name, key in used.items() if key is not None})
         except InputError:
             self.close()
             raise
@@ -94,6 +104,7 @@ class Cluster:
             cpu=granted.cpu,
             nodes=tuple(nodes),
             machines=self.machines,
+            hour=self.hour,
             notes=(*granted.notes, *mps, *login),
             dashboard=f"http://{dashboard}" if dashboard else None,
         )
@@ -106,12 +117,18 @@ class Cluster:
     @property
     def machines(self) -> int:
         """How many there are that attempts may run on, or still do."""
-        return sum(bool(node.cpu or node.gpu) for node in self.nodes.there)
+        return sum(node.works for node in self.nodes.there)
+
+    @property
+    def hour(self) -> float:
+        """What an hour of all its nodes costs, as their labels say."""
+        return hour_of(self.nodes.there)
 
     def changes(self) -> list[Seen]:
         """What has become of its nodes since this was last asked; nothing new where the last look was just now."""
         sights = self._outlook.look() if self._outlook.due() else None
-        return [] if sights is None else self.nodes.take(sights, time.time())
+        seen = [] if sights is None else self.nodes.take(sights, time.time())
+        return seen if self._gate is None else self._gate.take(seen)
 
     def doubt(self, node: str) -> None:
         """Something was lost on the node: whether it is still there is told by `changes`, at once."""
@@ -132,6 +149,8 @@ class Cluster:
 
     def close(self) -> None:
         """Leave the cluster; a Ray that we started ends, and so do all actors of this process."""
+        if self._gate is not None:
+            self._gate.close()
         if self._ours:
             self._ours = False
             ray.shutdown()

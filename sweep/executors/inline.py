@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from sweep.core.capacity import grant
 from sweep.core.events import Outcome
+from sweep.core.limits import check_prices
 from sweep.core.protocols import Capacity, Decision, Director, GpuMemory, Placement, RunAttempt
 from sweep.core.spec import Resources
 from sweep.executors.machine import this_machine
@@ -31,7 +32,9 @@ class InlineExecutor:
         Raises:
             ResourceError: this machine can't hold a trial.
         """
-        granted = grant(self._resources, [this_machine(memory=self._resources.gpu_memory is not None)])
+        here = this_machine(memory=self._resources.gpu_memory is not None)
+        granted = grant(self._resources, [here])
+        check_prices(self._resources, [here])
         notes = granted.notes
         if self._resources.isolation == "process":
             notes = (*notes, "resources.isolation: process has no effect here: inline runs trials in its own process")

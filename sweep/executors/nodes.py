@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -13,6 +14,7 @@ import ray
 # As Ray Serve does: no public call tells which nodes drain.
 from ray._raylet import GcsClient  # type: ignore[attr-defined]
 
+from sweep.core.limits import PRICE_LABEL
 from sweep.core.pool import Node
 
 LOOK_S = 1.0
@@ -38,6 +40,7 @@ class Sight:
         host: its host's name.
         cpu: cores that it offers.
         gpu: GPUs that it offers.
+        price: what an hour of it costs, where a label says so.
         alive: whether it is there.
         drains: whether it was announced to go.
         until: when, in seconds since 1970; None where nothing is said.
@@ -49,6 +52,7 @@ class Sight:
     host: str
     cpu: float = 0.0
     gpu: float = 0.0
+    price: float | None = None
     alive: bool = True
     drains: bool = False
     until: float | None = None
@@ -60,7 +64,7 @@ class Sight:
 class Seen:
     """What has become of a node since the look before; see `sweep.core.events.NodeChanged`."""
 
-    change: Literal["joined", "draining", "left"]
+    change: Literal["joined", "barred", "draining", "left"]
     node: Node
     reason: str = ""
 
@@ -105,7 +109,7 @@ class Nodes:
     def _named(self, sight: Sight) -> Node:
         taken = {node.name for node in self._nodes.values()}
         name = f"{sight.host}/{sight.id[:8]}" if sight.host in taken else sight.host
-        node = self._nodes[sight.id] = Node(name, sight.cpu, sight.gpu)
+        node = self._nodes[sight.id] = Node(name, sight.cpu, sight.gpu, price=sight.price)
         return node
 
     def _gone(self, key: str, death: str) -> Seen:
@@ -196,6 +200,15 @@ class Outlook:
         return [_sight(key.hex(), info, draining) for key, info in aged]
 
 
+def _price(label: str) -> float | None:
+    """What a label says; None for one that is no price."""
+    try:
+        price = float(label)
+    except ValueError:
+        return None
+    return price if 0 <= price < math.inf else None
+
+
 def _sight(key: str, info: Any, draining: Mapping[str, int]) -> Sight:
     deadline_ms = draining.get(key, 0)
     return Sight(
@@ -203,6 +216,7 @@ def _sight(key: str, info: Any, draining: Mapping[str, int]) -> Sight:
         host=info.node_manager_hostname,
         cpu=info.resources_total.get("CPU", 0.0),
         gpu=info.resources_total.get("GPU", 0.0),
+        price=_price(info.labels.get(PRICE_LABEL, "")),
         # ALIVE is the state's zero.
         alive=info.state == 0,
         drains=key in draining,

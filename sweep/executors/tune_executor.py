@@ -56,6 +56,7 @@ class TuneExecutor:
         scratch: a folder that all nodes share, for what Tune insists on writing; removed by `close`.
         ray_options: for `ray.init`, e.g. `num_gpus`, `_temp_dir` or `address`. A cluster that this process is already
             connected to is used and left running.
+        studies: their folder, which all nodes have to share.
     """
 
     name = "tune"
@@ -68,18 +69,19 @@ class TuneExecutor:
         study: str,
         scratch: Path,
         ray_options: Mapping[str, Any] | None = None,
+        studies: Path | None = None,
     ) -> None:
         self._study = study
         self._run_attempt = run_attempt
         self._resources = resources
         self._scratch = scratch
-        self._cluster = Cluster(ray_options or {})
+        self._cluster = Cluster(ray_options or {}, studies)
 
     def open(self) -> Capacity:
         """Connect to Ray, or start one on this machine; find out what fits.
 
         Raises:
-            InputError: there is no such cluster, or it doesn't let us in.
+            InputError: there is no such cluster, it doesn't let us in, or its nodes don't share the studies' folder.
             ResourceError: no node can hold a trial.
         """
         os.environ.update(_ENVIRONMENT)

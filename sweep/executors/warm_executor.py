@@ -13,6 +13,7 @@ import socket
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -27,6 +28,7 @@ from sweep.executors.deaths import death
 from sweep.executors.hosts import Host, Hosts
 from sweep.executors.machine import oom_kills
 from sweep.executors.messages import Message
+from sweep.executors.wishes import Wishes, can_grow
 
 TICK_S = 0.5
 """How often the study is told that time passes while nothing happens."""
@@ -38,6 +40,9 @@ FACTOR = 5
 
 BEGIN_S = 30.0
 """How long a worker may take to begin before idle ones are let go to make room for it."""
+
+IDLE_S = 30.0
+"""How long workers are kept that the study has nothing for, as at its end or while it is paused."""
 
 STARTED_AT_ONCE = 16
 """Workers started before there is a trial for each."""
@@ -72,6 +77,7 @@ class WarmExecutor:
         resources: of the search file; its `isolation` says whether processes stay.
         study: its name.
         ray_options: for `ray.init`; see `Cluster`.
+        studies: their folder, which all nodes have to share.
         fusing: which attempts train together, and how; none where processes don't stay.
     """
 
@@ -85,10 +91,11 @@ class WarmExecutor:
         *,
         study: str,
         ray_options: Mapping[str, Any] | None = None,
+        studies: Path | None = None,
         fusing: Fusing | None = None,
     ) -> None:
         self._resources = resources
-        self._cluster = Cluster(ray_options or {})
+        self._cluster = Cluster(ray_options or {}, studies)
         self._fresh = resources.isolation == "process"
         self._fusing = None if self._fresh else fusing
         self._hosts = Hosts(self._cluster, run_attempt, warm_up, study=study, fusing=self._fusing)
@@ -98,16 +105,20 @@ class WarmExecutor:
         self._ever: list[Node] = []
         self._waiting: list[tuple[Placement, str | None]] = []
         self._work: dict[Any, _Work] = {}
+        self._wishes = Wishes()
+        self._grows = False
+        self._used = time.monotonic()
         self._decided: list[tuple[_Work, Decision]] = []
 
     def open(self) -> Capacity:
         """Connect to Ray, or start one on this machine, and let the workers start.
 
         Raises:
-            InputError: there is no such cluster, or it doesn't let us in.
+            InputError: there is no such cluster, it doesn't let us in, or its nodes don't share the studies' folder.
             ResourceError: no node can hold a trial.
         """
         capacity = self._cluster.open(self._resources)
+        self._grows = can_grow()
         self._hosts.begin(capacity.nodes)
         self._share = Demand(capacity.gpu, capacity.cpu)
         self._open = {node.name: node for node in capacity.nodes}
@@ -132,6 +143,7 @@ class WarmExecutor:
                 self._end_unwanted(director)
                 self._look_around(director)
                 self._place(director)
+                self._wish(director)
                 self._make_room()
                 self._listen(director)
                 self._end_stuck(director)
@@ -180,10 +192,23 @@ class WarmExecutor:
                 self._open.pop(name, None)
             if self._hosts.lanes > 1:
                 self._most = self._slots()
-            machines = self._cluster.machines
-            director.node_changed(NodeChange(seen.change, seen.node, self._slots(), machines, seen.reason))
+            machines, hour = self._cluster.machines, self._cluster.hour
+            director.node_changed(NodeChange(seen.change, seen.node, self._slots(), machines, hour, seen.reason))
             if seen.change != "joined":
                 self._clear(name)
+
+    def _wish(self, director: Director) -> None:
+        """Ask a cluster that may grow for places that the study lacks, and let go of workers that it has no use for."""
+        if self._grows and self._wishes.due():
+            missing = max(0.0, director.wanted() - self._slots())
+            self._wishes.ask(missing / self._hosts.lanes, self._share)
+        now = time.monotonic()
+        if self._waiting or director.wanted() > len(self._work):
+            self._used = now
+        elif now - self._used > IDLE_S:
+            # They hold their machine, which else might be given back, or serve somebody else.
+            for host in self._hosts.idle():
+                self._hosts.drop(host)
 
     def _slots(self) -> int:
         """How many attempts of the run's share fit at once on the nodes that are open."""
@@ -314,6 +339,7 @@ class WarmExecutor:
     def close(self) -> None:
         """Let the workers go, and shut down the Ray that we started."""
         if ray.is_initialized():
+            self._wishes.end()
             self._hosts.end()
         self._hosts.forget()
         self._waiting.clear()

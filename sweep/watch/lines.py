@@ -173,6 +173,8 @@ def _node_changed(event: ev.NodeChanged) -> str:
         case "joined":
             offers = ", ".join(f"{count:g} {what}" for count, what in ((node.cpu, "CPU"), (node.gpu, "GPU")) if count)
             return f"node {node.name} joined ({offers or 'nothing to offer'}): {at_once}"
+        case "barred":
+            return f"node {node.name} joined and isn't used: {event.reason}"
         case "draining":
             why = f" ({event.reason})" if event.reason else ""
             return f"node {node.name} drains{why}: its trials go on elsewhere, {at_once}"

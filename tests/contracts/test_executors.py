@@ -97,6 +97,9 @@ class ScriptedDirector:
         told, self.to_end = self.to_end, set()
         return told
 
+    def wanted(self):
+        return len(self.at_work) + len(self.waiting)
+
     def of(self, trial):
         return [call for call in self.calls if call[1][0] == trial]
 

@@ -6,8 +6,10 @@ from study_runs import Asked
 
 from sweep.core import events as ev
 from sweep.core import limits
+from sweep.core.pool import Node
 from sweep.core.spec import DEFAULT_TRIALS, Budget, Price, Resources
 from sweep.core.study import replay
+from sweep.errors import ResourceError
 
 
 def begun(budget, gpu=0.5, slots=2, **resources):
@@ -199,3 +201,24 @@ def test_a_file_without_prices_costs_nothing():
     run = begun(Budget(trials=9), slots=1)
     run.start()
     assert hour_of(run) == 0
+
+
+def test_machines_cost_what_the_cluster_says_and_a_silent_one_like_the_dearest():
+    head, small, large = Node("h", 0, 0, price=0.2), Node("w1", 4, 1, price=0.8), Node("w2", 4, 1, price=4.6)
+    assert limits.hour_of([head, small, large]) == pytest.approx(5.6)
+    assert limits.hour_of([head, small, Node("w3", 4, 1)]) == pytest.approx(1.8)
+    assert limits.hour_of([Node("h", 0, 0), small]) == pytest.approx(0.8), "a head that offers nothing and says nothing"
+    run = begun(Budget(trials=9, cost=100), slots=1, price=Price(node_hour="cluster"))
+    run.die()
+    run.rates = limits.rates(run.machine.spec, 2, hour=5.6)
+    run.begin()
+    assert hour_of(run) == pytest.approx(5.6)
+
+
+def test_a_file_that_relies_on_the_clusters_prices_is_refused_where_it_names_none():
+    nodes = [Node("h", 0, 0), Node("w1", 4, 1), Node("w2", 4, 1, price=0.8)]
+    by_cluster = Resources(price=Price(node_hour="cluster"))
+    with pytest.raises(ResourceError, match=r"an hour of w1 costs.*sweep/usd-per-hour: \"0\.805\""):
+        limits.check_prices(by_cluster, nodes)
+    limits.check_prices(by_cluster, nodes[2:])
+    limits.check_prices(Resources(price=Price(node_hour=1.0)), nodes)

@@ -10,7 +10,7 @@ from study_runs import Run, told
 
 from sweep.core import commands as core
 from sweep.core import events as ev
-from sweep.core.spec import Budget, Metric, Retries, Scheduler, Search
+from sweep.core.spec import Budget, Metric, Resources, Retries, Scheduler, Search
 from sweep.core.study import StudyMachine, replay
 from sweep.core.trial import IllegalTransitionError, TrialState
 
@@ -123,6 +123,7 @@ def test_any_history_is_legal_loses_no_trial_and_replays_to_the_same_commands(st
             run.begin()
         assert len(run.machine.running()) == len(live)
         assert len(run.machine.running()) <= slots
+        assert len(live) <= run.machine.wanted <= study_spec.budget.trials
 
     numbers = sorted(run.machine.trials)
     assert numbers == list(range(len(numbers)))
@@ -154,6 +155,27 @@ def test_replay_of_a_history_gives_the_same_state():
     again = replay(run.machine.spec, run.history)
     assert again.trials == run.machine.trials
     assert again.scheduler.rungs.recorded() == run.machine.scheduler.rungs.recorded() == {1: 1, 3: 0}
+
+
+def test_a_study_wants_room_for_all_trials_that_wait_or_may_still_come():
+    run = Run(small_spec(budget=Budget(trials=5)), slots=2)
+    assert run.machine.wanted == 0, "nobody drives it"
+    run.begin()
+    assert run.machine.wanted == 5
+    run.start()
+    run.end(0, 1, "returned")
+    assert run.machine.wanted == 4
+    run.handle(ev.StopRequested(time=run.tick(), reason="Ctrl-C"))
+    assert run.machine.wanted == 0, "nothing is started any more"
+
+
+def test_a_study_wants_no_more_than_max_concurrent_and_without_a_limit_any_number():
+    run = Run(small_spec(resources=Resources(max_concurrent=3)), slots=2)
+    run.begin()
+    assert run.machine.wanted == 3
+    run = Run(small_spec(budget=Budget(time=3600.0)), slots=2)
+    run.begin()
+    assert run.machine.wanted == math.inf
 
 
 def test_log_without_nodes_counts_slots():

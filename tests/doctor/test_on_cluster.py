@@ -35,12 +35,6 @@ def test_a_folder_that_a_node_does_not_see_is_a_failure(tmp_path):
     assert "w1, w2" in found.value
 
 
-def test_the_marker_is_there_while_nodes_look_and_gone_afterwards(tmp_path):
-    with on_cluster.marked(tmp_path / "studies") as marker:
-        assert marker.is_file()
-    assert list(tmp_path.iterdir()) == []
-
-
 @pytest.mark.parametrize(("its", "verdict"), [(100.5, "ok"), (101.5, "ok"), (98.0, "warn"), (108.0, "warn")])
 def test_a_clock_that_is_off_by_more_than_the_question_took_is_a_warning(its, verdict):
     assert on_cluster.clocks({"w1": (100.0, its, 101.0)}).verdict == verdict

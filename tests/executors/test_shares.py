@@ -94,6 +94,9 @@ class Director:
     def unwanted(self):
         return ()
 
+    def wanted(self):
+        return 0
+
     batch = contextlib.nullcontext
 
 

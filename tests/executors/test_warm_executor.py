@@ -225,6 +225,9 @@ class Script:
     def unwanted(self):
         return ()
 
+    def wanted(self):
+        return 0
+
 
 @pytest.fixture
 def executor(ray_cluster):
