@@ -10,6 +10,7 @@ from sweep.cluster import clouds, images, providers, ray_schema, security, start
 from sweep.cluster.reading import Document, map_of
 from sweep.cluster.remarks import Remarks
 from sweep.core.fleet import Fleet, NodeType
+from sweep.core.limits import PRICE_LABEL
 from sweep.core.positions import Path
 
 Config = dict[str, Any]
@@ -64,6 +65,9 @@ def _prices(config: Config, found: Remarks) -> None:
         price = prices.get(name)
         if isinstance(price, bool) or not isinstance(price, int | float) or not 0 < price < math.inf:
             found.wrong((*PRICES, name), f"expected a price above 0, got {price}.")
+        elif (label := map_of(types[name].get("labels")).get(PRICE_LABEL)) is not None and label != f"{price:g}":
+            told = f'got {label}, and metadata.usd_per_hour has {price:g}. Write "{price:g}" in both.'
+            found.wrong(("available_node_types", name, "labels", PRICE_LABEL), told)
     for name in prices.keys() - types.keys():
         found.wrong((*PRICES, name), f"is none of the node types: {', '.join(types)}.", at_key=True)
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from sweep.cluster.reading import texts
 from sweep.cluster.remarks import Remarks, unknown
 from sweep.core.positions import Path
 from sweep.core.section import described
@@ -37,6 +38,7 @@ _KEYS = {
         "use_internal_ips",
     },
 }
+_EFS = re.compile(r"\b(fs-[0-9a-f]+)\.efs\.([a-z0-9-]+)\.amazonaws\.com")
 _HOST = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?:\.(?!-)[A-Za-z0-9-]{1,63})*")
 _SCHEDULED = ("head_node_type", TYPES)
 
@@ -68,6 +70,7 @@ def provider_problems(config: Config, found: Remarks) -> None:
     if kind == "aws":
         _place(provider, found, zone=r"{region}[a-z]|{region}-[a-z]+-\d[a-z]", example="us-west-2")
         _aws_keys(config, found)
+        _aws_file_systems(config, found)
     elif kind == "gcp":
         _place(provider, found, zone=r"{region}-[a-z]", example="us-central1", lone=True)
         if not provider.get("project_id"):
@@ -168,3 +171,13 @@ def _aws_keys(config: Config, found: Remarks) -> None:
         if "KeyName" not in kind["node_config"] and "UserData" not in kind["node_config"]:
             told = "is missing. With auth.ssh_private_key, name the key pair of EC2 that has its public half."
             found.wrong((TYPES, name, "node_config", "KeyName"), told)
+
+
+def _aws_file_systems(config: Config, found: Remarks) -> None:
+    """An EFS file system is reached by its name from machines of its own region alone."""
+    region = config["provider"].get("region")
+    for path, text in texts(config):
+        for match in _EFS.finditer(text):
+            if region and match[2] != region:
+                told = f"{match[1]} is named in {match[2]}, and the machines are in {region}. Write {region} in both."
+                found.wrong(path, told)

@@ -11,10 +11,18 @@ from sweep.cluster.security import STARTS, ray_starts, uses_docker
 
 Config = dict[str, Any]
 
-# Names and addresses reserved for examples (RFC 2606, RFC 5737), and machine images, groups and so on of zeros.
-PLACEHOLDER = re.compile(
-    r"\bexample\.(?:com|org|net)\b|\b192\.0\.2\.\d+\b|\b(?:ami|sg|fs|subnet|vpc)-0+\b|\bmy-project-id\b"
-)
+# What it is, and what stands for it in examples: names and addresses reserved for them (RFC 2606, RFC 5737), and
+# machine images, groups and so on of zeros.
+EXAMPLES = {
+    "registry and image": r"\bexample\.(?:com|org|net)\b",
+    "address": r"\b192\.0\.2\.\d+\b",
+    "machine image": r"\bami-0+\b",
+    "security group": r"\bsg-0+\b",
+    "file system": r"\bfs-0+\b",
+    "subnet": r"\bsubnet-0+\b",
+    "network": r"\bvpc-0+\b",
+    "project": r"\bmy-project-id\b",
+}
 LONG_IDLE_MINUTES = 60
 _LIMIT = re.compile(r"\bulimit\s+(?:-\w+\s+)*-?\w*n\s+\d+|--ulimit[= ]nofile")
 
@@ -66,7 +74,8 @@ def _start(path: tuple[str | int, ...], command: str, found: Remarks, *, head: b
 
 
 def placeholders(config: Any, found: Remarks) -> None:
-    """Where the example's values still stand, which have to be replaced before `ray up`."""
+    """Where the example's values still stand, which have to be replaced before `ray up`, and by what."""
     for path, text in texts(config):
-        if match := PLACEHOLDER.search(text):
-            found.doubt(path, f"{match.group()} is the example's. Put yours there before the start.")
+        for what, pattern in EXAMPLES.items():
+            if match := re.search(pattern, text):
+                found.doubt(path, f"{match.group()} is the example's. Put your {what} there before the start.")

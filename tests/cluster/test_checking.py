@@ -52,6 +52,16 @@ OF_AWS = [
     (f"{TYPES}.head.resources.GPU", 1, "head.resources.GPU: got 1, and this machine has no GPU"),
     (f"{TYPES}.gpu-1.resources.CPU", 8, "resources.CPU: got 8, and this machine has 4 cores"),
     (f"{TYPES}.gpu-1.resources", {"GPU": 1}, "resources: say at least CPU"),
+    (
+        f"{TYPES}.gpu-1.labels.sweep/usd-per-hour",
+        "0.5",
+        r'gpu-1.labels.sweep/usd-per-hour: got 0.5, and metadata.usd_per_hour has 0.805. Write "0.805" in both',
+    ),
+    (
+        "initialization_commands.0",
+        "mount -t nfs4 fs-0a.efs.eu-west-1.amazonaws.com:/ /shared",
+        r"initialization_commands\[0\]: fs-0a is named in eu-west-1, and the machines are in us-west-2",
+    ),
     ("auth.ssh_private_key", "~/.ssh/mine", "KeyName: is missing. With auth.ssh_private_key"),
     ("metadata.usd_per_hour.gpu-4", REMOVE, r"usd_per_hour.gpu-4: expected a price above 0, got None"),
     ("metadata.usd_per_hour.head", float("nan"), r"usd_per_hour.head: expected a price above 0, got nan"),
