@@ -2,6 +2,7 @@
 
 A switch in one network namespace connects them; there is no way out, and the machine's own network isn't touched. What
 they share is the file system outside of /root, /tmp, /run and /dev/shm, as a storage that all hosts mount would be.
+A bare host has neither address nor processes until somebody boots it, as a machine in a cloud's hall.
 """
 
 from __future__ import annotations
@@ -13,12 +14,20 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
 NEEDED = ("ip", "nsenter", "unshare", "/usr/sbin/sshd", "ssh", "ssh-keygen", "rsync")
 BOOT_S = 30
+OUTSIDE = "10.77.0.1"
+"""Where the switch itself answers: for services that are on no host."""
+
+METADATA = "169.254.169.254"
+"""It answers here too: where machines in clouds ask about themselves."""
+
+USER = "ubuntu"
 
 INIT = """
 set -eu
@@ -35,8 +44,8 @@ mkdir -p /run/sshd
 n=0
 for kept in {kept}; do n=$((n + 1)); mkdir -p $kept; mount --bind {folder}/kept/$n $kept; done
 mount --bind {lab}/hosts /etc/hosts
-cp {lab}/key /root/.ssh/id_ed25519
-cp {lab}/key.pub /root/.ssh/authorized_keys
+mount --bind {lab}/passwd /etc/passwd
+{keys}
 chmod 700 /root /root/.ssh
 chmod 600 /root/.ssh/*
 printf 'StrictHostKeyChecking no\\nUserKnownHostsFile /dev/null\\nLogLevel ERROR\\n' > /root/.ssh/config
@@ -45,6 +54,10 @@ printf '. ~/.bashrc\\n' > /root/.profile
 ssh-keygen -q -t ed25519 -N '' -f {folder}/hostkey
 exec /usr/sbin/sshd -D -e -f {lab}/sshd_config -h {folder}/hostkey
 """
+
+# A host whose people know each other's key; one that knows a single key was made by somebody who has its other half.
+OWN_KEY = "cp {lab}/key /root/.ssh/id_ed25519; cp {lab}/key.pub /root/.ssh/authorized_keys"
+GIVEN_KEY = "printf '%s\\n' '{key}' > /root/.ssh/authorized_keys"
 
 SSHD = """
 PidFile none
@@ -82,21 +95,47 @@ def missing() -> str:
 
 
 class Host:
-    """One of them."""
+    """One of them.
 
-    def __init__(self, lab: Path, name: str, address: str) -> None:
-        self.name, self.address = name, address
+    Attributes:
+        name: of its place.
+        address: where it is reached; "" as long as it has none.
+    """
+
+    def __init__(self, lab: Path, name: str) -> None:
+        self.name, self.address = name, ""
         self.lab, self.folder = lab, lab / name
         self.netns = f"{lab.name}-{name}"
         self.process: subprocess.Popen | None = None
 
-    def boot(self) -> None:
-        """Start it; returns when its sshd answers."""
+    @property
+    def up(self) -> bool:
+        """Whether any process of it is there."""
+        return self.process is not None and self.process.poll() is None
+
+    def connect(self, *addresses: str) -> None:
+        """Give it addresses, the first of which is its own; what isn't on its network is asked for there too."""
+        self.address = addresses[0].partition("/")[0]
+        _ip("-n", self.netns, "addr", "flush", "dev", "eth0")
+        for address in addresses:
+            _ip("-n", self.netns, "addr", "add", address, "dev", "eth0")
+        _ip("-n", self.netns, "route", "add", "default", "dev", "eth0", "src", self.address)
+
+    def boot(self, *, hostname: str = "", key: str = "") -> None:
+        """Start it; returns when its sshd answers.
+
+        Args:
+            hostname: another than its place's.
+            key: the only one that may come in, where it isn't the lab's own.
+        """
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir()
         places = {sys.base_prefix, sys.prefix, str(ROOT)}
         kept = sorted(place for place in places if place.startswith(("/root/", "/tmp/")))
-        script = INIT.format(name=self.name, folder=self.folder, lab=self.lab, kept=" ".join(kept))
+        keys = GIVEN_KEY.format(key=key) if key else OWN_KEY.format(lab=self.lab)
+        script = INIT.format(
+            name=hostname or self.name, folder=self.folder, lab=self.lab, kept=" ".join(kept), keys=keys
+        )
         words = ["unshare", "--mount", "--pid", "--fork", "--uts", "--ipc", "--mount-proc", "--kill-child"]
         with (self.folder / "init.log").open("w") as log:
             self.process = subprocess.Popen(
@@ -116,7 +155,7 @@ class Host:
 
     def kill(self) -> None:
         """Pull the plug: every process of it is gone."""
-        if self.process is not None and self.process.poll() is None:
+        if self.up:
             for child in self._init():
                 with suppress(ProcessLookupError):
                     os.kill(child, signal.SIGKILL)
@@ -128,9 +167,13 @@ class Host:
         (init,) = self._init()
         path = f"{sys.prefix}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
         words = ["nsenter", "-t", str(init), "-n", "-m", "-p", "-u", "-i", "--wd=/root", "env", "-i", "HOME=/root"]
-        words += ["USER=root", "TERM=xterm", "LANG=C.UTF-8", f"PATH={path}", "RAY_AUTH_MODE=token"]
+        words += ["USER=root", "TERM=xterm", "LANG=C.UTF-8", f"PATH={path}"]
         done = subprocess.run(
-            [*words, "bash", "-c", command], check=False, capture_output=True, text=True, timeout=timeout
+            [*words, "bash", "-c", f". ~/.bashrc; {command}"],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
         )
         if check and done.returncode:
             raise AssertionError(f"{self.name}: {command}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}")
@@ -144,28 +187,47 @@ class Host:
 
 
 @contextmanager
-def lab(*names: str):
-    """Hosts of these names, booted and connected; yields name to `Host`, and the folder that they share."""
+def lab(*names: str, bare: Sequence[str] = (), environment: Mapping[str, str] | None = None):
+    """Hosts, booted and connected; yields name to `Host`, and the folder that they share.
+
+    Args:
+        names: of hosts with an address and the lab's key.
+        bare: of hosts that wait for `Host.connect` and `Host.boot`.
+        environment: what each shell on each host finds there.
+    """
     folder = Path(tempfile.mkdtemp(prefix="swlab", dir="/var/tmp"))
     switch = f"{folder.name}-switch"
-    hosts = {name: Host(folder, name, f"10.77.0.{10 + place}") for place, name in enumerate(names)}
+    hosts = {name: Host(folder, name) for name in (*names, *bare)}
+    addresses = {name: f"10.77.0.{10 + place}" for place, name in enumerate(names)}
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / "key"], check=True)
     (folder / "sshd_config").write_text(SSHD)
-    lines = [f"{host.address} {name}" for name, host in hosts.items()]
+    lines = [f"{address} {name}" for name, address in addresses.items()]
     (folder / "hosts").write_text("\n".join(["127.0.0.1 localhost", *lines, ""]))
-    (folder / "bashrc").write_text(f"export PATH={sys.prefix}/bin:$PATH RAY_AUTH_MODE=token\nulimit -c 0\n")
+    # A second name for root, for files that name the user of a cloud's machine images.
+    (folder / "passwd").write_text(f"{USER}:x:0:0::/root:/bin/bash\n" + Path("/etc/passwd").read_text())
+    (folder / "bin").mkdir()
+    settings = {"RAY_AUTH_MODE": "token", **(environment or {})}
+    if path := os.environ.get("PYTHONPATH"):
+        settings["PYTHONPATH"] = path
+    exports = " ".join(f"{name}={value}" for name, value in settings.items())
+    (folder / "bashrc").write_text(f"export PATH={folder}/bin:{sys.prefix}/bin:$PATH {exports}\nulimit -c 0\n")
     try:
         _ip("netns", "add", switch)
         _ip("-n", switch, "link", "add", "br0", "type", "bridge")
+        _ip("-n", switch, "addr", "add", f"{OUTSIDE}/24", "dev", "br0")
+        _ip("-n", switch, "addr", "add", f"{METADATA}/32", "dev", "br0")
         _ip("-n", switch, "link", "set", "br0", "up")
-        for host in hosts.values():
+        _ip("-n", switch, "link", "set", "lo", "up")
+        _ip("-n", switch, "route", "add", "default", "dev", "br0")
+        for name, host in hosts.items():
             _ip("netns", "add", host.netns)
-            _ip("link", "add", "eth0", "netns", host.netns, "type", "veth", "peer", "name", host.name, "netns", switch)
-            _ip("-n", switch, "link", "set", host.name, "master", "br0", "up")
-            _ip("-n", host.netns, "addr", "add", f"{host.address}/24", "dev", "eth0")
+            _ip("link", "add", "eth0", "netns", host.netns, "type", "veth", "peer", "name", name, "netns", switch)
+            _ip("-n", switch, "link", "set", name, "master", "br0", "up")
             _ip("-n", host.netns, "link", "set", "eth0", "up")
             _ip("-n", host.netns, "link", "set", "lo", "up")
-            host.boot()
+            if name in addresses:
+                host.connect(f"{addresses[name]}/24")
+                host.boot()
         yield hosts, folder
     finally:
         for host in hosts.values():

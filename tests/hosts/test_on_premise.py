@@ -70,7 +70,8 @@ def wait_for(look, what, seconds=180):
 
 
 def test_a_study_across_three_hosts_outlives_one_of_them():
-    with lab("op", "head", "w1", "w2") as (hosts, shared):
+    # How long a worker waits for a head that is gone: a minute, if nothing is said.
+    with lab("op", "head", "w1", "w2", environment={"RAY_gcs_rpc_server_reconnect_timeout_s": "5"}) as (hosts, shared):
         op, project = hosts["op"], shared / "project"
         project.mkdir()
         (project / "train.py").write_text(TRAIN)
@@ -127,6 +128,13 @@ def test_a_study_across_three_hosts_outlives_one_of_them():
         )
         assert re.search(r"state +complete", status.stdout)
         op.run(f"cd {project}; ray down -y onprem.yaml", timeout=200)
+        wait_for(lambda: not any(rays(hosts[name]) for name in ("head", "w1")), "the end of every process of Ray's", 60)
+
+
+def rays(host):
+    """What of Ray runs on a host, or waits for it to end."""
+    seen = host.run("ps -eo args", timeout=30).stdout.splitlines()
+    return [line for line in seen if re.search(r"raylet|ray::|gcs_server|/ray/|ray start", line)]
 
 
 def _ended(paths):
