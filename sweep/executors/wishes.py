@@ -67,8 +67,9 @@ class Wishes:
 
     def _granted(self) -> bool:
         """Give back what was granted; whether something was."""
-        table = placement_group_table()
-        granted = [key for key in self._waiting if table.get(key, {}).get("state") in _GRANTED]
+        # One by one: the table of all has those, too, that the cluster ever had.
+        groups = [(key, group) for key, (_, group) in self._waiting.items()]
+        granted = [key for key, group in groups if placement_group_table(group).get("state") in _GRANTED]
         for key in granted:
             self._drop(key)
         return bool(granted)

@@ -25,8 +25,8 @@ class Groups:
     def remove(self, group):
         self.states[group.id.hex()] = "REMOVED"
 
-    def table(self):
-        return {key: {"state": state} for key, state in self.states.items()}
+    def table(self, group):
+        return {"state": self.states[group.id.hex()]}
 
     def waiting(self):
         return [self.bundles[key] for key, state in self.states.items() if state == "PENDING"]

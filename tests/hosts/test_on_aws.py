@@ -9,7 +9,7 @@ from cloud import ENVIRONMENT, cloud
 from cloud import missing as missing_packages
 from lab import ROOT, lab, missing
 
-from sweep.core.events import AttemptEnded, AttemptStarted, Reported
+from sweep.core.events import AttemptEnded, AttemptStarted, NodeChanged, Reported, RunStarted
 from sweep.store import study_folder
 from sweep.store.events import read
 from sweep.store.paths import study_paths
@@ -30,7 +30,7 @@ parameters: {{x: {{min: 0.0, max: 1.0}}}}
 search: {{algorithm: random, seed: 0}}
 scheduler: {{type: none, max_t: {EPOCHS}}}
 budget: {{trials: {TRIALS}}}
-resources: {{gpu: 1, cpu: 1, max_concurrent: 2}}
+resources: {{gpu: 1, cpu: 1, max_concurrent: 2, price: {{node_hour: cluster}}}}
 checkpoint: {{every: 5}}
 retries: {{max: 0}}
 """
@@ -219,6 +219,11 @@ def test_a_study_on_spot_machines_that_come_and_go(operator):
     for trial in hit:
         epochs = [event.metrics["epoch"] for event in operator.events(Reported) if event.trial == trial]
         assert epochs == list(range(1, EPOCHS + 1)), "nothing was trained twice"
+    # What the file says of head and gpu-1; each worker as long as it is there.
+    hours = [event.rates.machines for event in [*operator.events(RunStarted), *operator.events(NodeChanged)]]
+    assert hours[0] == pytest.approx(0.192 + 0.805)
+    assert max(hours) == pytest.approx(0.192 + 2 * 0.805)
+    assert machine.limits.paid > 0
 
     # Of two that idle, whichever the autoscaler likes.
     wait_for(lambda: len(operator.workers()) == 1, "the end of the worker that nobody needs")
