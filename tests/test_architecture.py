@@ -26,6 +26,7 @@ HEAVY = {
     "jinja2": {"watch"},
     "plotly": {"watch", "api"},
     "IPython": {"watch"},
+    "mlflow": {"watch"},
     "fastapi": {"watch"},
     "starlette": {"watch"},
     "uvicorn": {"watch"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
@@ -41,6 +42,10 @@ Profile = Annotated[
     list[int] | None,
     typer.Option("--profile", metavar="TRIAL", help="Trace a trial's training between its first two reports."),
 ]
+Tracking = Annotated[
+    str | None,
+    typer.Option("--mlflow", metavar="URI", help="Write runs into MLflow, too: http://HOST:5000, or sqlite:///FILE."),
+]
 RunJson = Annotated[bool, typer.Option("--json", help="Print each event as a line of JSON.")]
 
 WORK_FAILED = 1
@@ -63,6 +68,7 @@ def launch(
     address: Address = None,
     detach: Detach = False,
     profile: Profile = None,
+    mlflow: Tracking = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask before the start.")] = False,
     as_json: RunJson = False,
 ) -> None:
@@ -80,7 +86,8 @@ def launch(
             typer.confirm("Start?", default=True, abort=True)
     if profile and loaded.resources.fuse > 1:
         raise InputError("--profile: trials that are fused train in one process. Add --set resources.fuse=1.")
-    options = replace(_options(executor, address, as_json), profiled=profile or ())
+    tracking = _tracking(mlflow, loaded.name)
+    options = replace(_options(executor, address, as_json, tracking), profiled=profile or ())
     with _only_events(as_json):
         stored = launching.launch(loaded, base_dir=base_dir, options=options, source=str(spec))
     _finish(stored, as_json)
@@ -228,7 +235,15 @@ def _print_plan(spec: StudySpec, executor: str = "ray", address: str | None = No
     console().print(_plan(spec, executor, address))
 
 
-def _options(executor: str, address: str | None, as_json: bool) -> Options:
+def _tracking(mlflow: str | None, name: str) -> list[Watcher]:
+    if mlflow is None:
+        return []
+    from sweep.watch.mlflow import Mlflow
+
+    return [Mlflow(mlflow, name)]
+
+
+def _options(executor: str, address: str | None, as_json: bool, also: Sequence[Watcher] = ()) -> Options:
     from sweep.launching import Options, write_to_stderr
 
     stdout = sys.stdout
@@ -236,7 +251,7 @@ def _options(executor: str, address: str | None, as_json: bool) -> Options:
 
     def watch(stored: StoredStudy) -> list[Watcher]:
         watchers.append(watcher(stored.spec, stored.paths, as_json=as_json, stream=stdout))
-        return watchers
+        return [*also, *watchers]
 
     def announce(text: str) -> None:
         # The live view owns the terminal's cursor, so the word goes through it.

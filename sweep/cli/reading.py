@@ -67,6 +67,7 @@ def trials(
     ] = None,
     columns: Annotated[str | None, typer.Option(help="Names, with commas between, e.g. trial,lr,metric.lr.")] = None,
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    parquet: Annotated[Path | None, typer.Option("--parquet", metavar="FILE", help="Write a Parquet file.")] = None,
     storage: Storage = STORAGE,
     address: Elsewhere = None,
     as_json: AsJson = False,
@@ -80,6 +81,12 @@ def trials(
         _show(trial_story(stored.machine, stored.paths, number, live=live), as_json)
         return
     names = [name.strip() for name in columns.split(",")] if columns else None
+    if parquet is not None:
+        from sweep.cli.reporting import write
+        from sweep.watch.trials import trials_parquet
+
+        write(parquet, trials_parquet(stored.machine, sort=sort, filters=filters or (), columns=names, live=live))
+        return
     if csv:
         typer.echo(trials_csv(stored.machine, sort=sort, filters=filters or (), columns=names, live=live), nl=False)
         return

@@ -52,7 +52,7 @@ def report(
         from sweep.watch.report.page import page
 
         text = page(found)
-    _write(out or Path(f"{paths.root.name}.html"), text)
+    write(out or Path(f"{paths.root.name}.html"), text.encode())
 
 
 def compare(
@@ -73,7 +73,7 @@ def compare(
     if out is not None:
         from sweep.watch.report.page import comparison_page
 
-        _write(out, comparison_page(found))
+        write(out, comparison_page(found).encode())
         return
     view = comparison.comparison_view(found)
     if as_json:
@@ -90,14 +90,19 @@ def _write_next(path: Path, text: str) -> None:
         )
     if path.exists():
         raise InputError(f"{path}: there already. Choose another name, or remove it.")
-    _write(path, text)
+    write(path, text.encode())
 
 
-def _write(path: Path, text: str) -> None:
+def write(path: Path, content: bytes) -> None:
+    """Put a file in its place whole, and say so.
+
+    Raises:
+        InputError: the disk refuses.
+    """
     from sweep.store.files import write_atomic
 
     try:
-        write_atomic(path, text.encode())
+        write_atomic(path, content)
     except OSError as error:
         raise InputError(f"{path}: can't be written ({error.strerror}).") from error
     typer.echo(f"{path}: written", err=True)

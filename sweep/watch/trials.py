@@ -72,6 +72,32 @@ def trials_csv(
     return out.getvalue()
 
 
+def trials_parquet(
+    study: StudyMachine,
+    *,
+    sort: str | None = None,
+    filters: Sequence[str] = (),
+    columns: Sequence[str] | None = None,
+    live: bool = False,
+) -> bytes:
+    """The trials as a Parquet file with the columns of `trials_csv`; values of several kinds become their text."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    known = Columns(study, live=live)
+    names = list(columns) if columns is not None else _all_names(known)
+    trials = _chosen(study, known, sort, filters)
+    arrays = []
+    for name in names:
+        values = [known.reader(name)(trial) for trial in trials]
+        kinds = {type(value) for value in values if value is not None}
+        alike = len(kinds) <= 1 or kinds == {int, float}
+        arrays.append(pa.array(values if alike else [None if each is None else shown(each) for each in values]))
+    out = io.BytesIO()
+    pq.write_table(pa.table(arrays, names=names), out)
+    return out.getvalue()
+
+
 def _chosen(study: StudyMachine, known: Columns, sort: str | None, filters: Sequence[str]) -> list[Trial]:
     return known.ordered(known.filtered(study.trials.values(), filters), sort)
 

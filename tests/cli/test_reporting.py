@@ -57,3 +57,15 @@ def test_a_study_that_is_not_there_is_told_with_the_nearest(launch, sweep):
     done = sweep("compare", "toy", "toi")
     assert done.code == 2
     assert "Did you mean toy?" in done.err
+
+
+def test_trials_are_a_parquet_file_with_the_columns_of_the_csv(launch, sweep, folder):
+    import pyarrow.parquet as pq
+
+    launch("toy.yaml")
+    assert sweep("trials", "toy", "--parquet", "trials.parquet").code == 0
+    table = pq.read_table(folder / "trials.parquet")
+    head, *rows = sweep("trials", "toy", "--csv").out.splitlines()
+    assert table.column_names == head.split(",")
+    assert table.num_rows == len(rows)
+    assert sweep("trials", "toy", "--parquet", "none/x.parquet").code == 2
