@@ -64,6 +64,7 @@ class BucketFiles(TrialFiles):
         super().check_room()
         self._sender.send()
         self._sender.bucket.put(".room", b"")
+        self._sender.bucket.delete([".room"])
 
     def created(self, trial: int, config: Mapping[str, Any]) -> None:
         """See `Files`."""

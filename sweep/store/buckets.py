@@ -261,7 +261,13 @@ def _connected(root: str, _process: int, *_environment: str | None) -> ObjectSto
     }
     if scheme == "s3" and (credentials := _from_profile()) is not None:
         options["credential_provider"] = credentials
-    return from_url(root, **options)
+    from obstore.exceptions import BaseError
+
+    try:
+        return from_url(root, **options)
+    except BaseError as error:
+        said = next(iter(str(error).splitlines()), "no reason given")
+        raise InputError(f"{root}: can't be reached with the keys or settings of this machine ({said}).") from error
 
 
 def _from_profile() -> Any:

@@ -14,6 +14,7 @@ from sweep.core.spec import StudySpec
 from sweep.errors import StudyError
 from sweep.store import lease, parcels, study_bucket
 from sweep.store.bucket_files import BucketFiles
+from sweep.store.buckets import BucketError
 from sweep.store.control import Inbox
 from sweep.store.events import EventLog
 from sweep.store.lease import HeldError, Lease, machine_of
@@ -110,7 +111,12 @@ def _held_in_bucket(paths: StudyPaths, say: Say) -> Iterator[Hold]:
             now = _written(paths)
             # They are in the bucket, and nobody here trains any more.
             parcels.forget(paths.trials, keep=0)
-            sender.close(path for path, state in now.items() if before.get(path) != state)
+            try:
+                sender.close(path for path, state in now.items() if before.get(path) != state)
+            except BucketError:
+                # Nor could it be said that this driver lets go; it isn't waited for a second time.
+                mine.lost = True
+                raise
     finally:
         mine.release()
 

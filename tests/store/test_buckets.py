@@ -1,14 +1,23 @@
 """A place in an object store: whole objects, and of several creators one."""
 
+import json
+
 import pytest
+from obstore.store import MemoryStore
 
 from sweep.errors import InputError
+from sweep.store import buckets
 from sweep.store.buckets import Bucket, BucketError, check_url
 
 
-@pytest.fixture
-def place(bucket):
-    return Bucket(bucket)
+@pytest.fixture(params=["s3", "gs"])
+def place(request, monkeypatch):
+    """One in S3; and one of Google's, whose requests a store in memory answers."""
+    if request.param == "s3":
+        return Bucket(request.getfixturevalue("bucket"))
+    served = MemoryStore()
+    monkeypatch.setattr(buckets, "store_of", lambda root: served if root == "gs://models" else pytest.fail(root))
+    return Bucket("gs://models/studies")
 
 
 def test_of_two_creators_one_succeeds_and_the_object_is_its(place):
@@ -102,6 +111,32 @@ def test_without_the_package_the_command_that_installs_it_is_named(bucket, monke
     for url, extra in (("s3://b/x", "s3"), ("gs://b/x", "gcs")):
         with pytest.raises(InputError, match=rf"Run: pip install 'sweep\[{extra}\]'"):
             Bucket(url).put("a", b"")
+
+
+def test_a_person_is_known_by_a_profile(bucket, monkeypatch, tmp_path):
+    (tmp_path / "credentials").write_text("[me]\naws_access_key_id = test\naws_secret_access_key = test\n")
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    monkeypatch.setenv("AWS_PROFILE", "me")
+    Bucket(bucket).put("a", b"1")
+    assert Bucket(bucket).get("a") == b"1"
+
+
+def test_googles_buckets_are_reached_by_googles_store(monkeypatch, tmp_path):
+    key = {"disable_oauth": True, "client_email": "", "private_key": "", "private_key_id": ""}
+    (tmp_path / "key.json").write_text(json.dumps(key))
+    monkeypatch.setenv("GOOGLE_SERVICE_ACCOUNT", str(tmp_path / "key.json"))
+    assert type(buckets.store_of("gs://models")).__name__ == "GCSStore"
+
+
+def test_a_key_that_is_none_is_told_in_words(monkeypatch, tmp_path):
+    (tmp_path / "key.json").write_text("{}")
+    monkeypatch.setenv("GOOGLE_SERVICE_ACCOUNT", str(tmp_path / "key.json"))
+    with pytest.raises(
+        InputError, match=r"^gs://keyless: can't be reached with the keys or settings of this machine \("
+    ):
+        Bucket("gs://keyless/x").get("a")
 
 
 @pytest.mark.parametrize("url", ["s3://b", "s3://b/a", "gs://b/a/c"])
