@@ -257,7 +257,12 @@ def _connected(root: str, _process: int, *_environment: str | None) -> ObjectSto
     options: dict[str, Any] = {
         # A request may carry much on a slow line; one that is lost is noticed by the connection.
         "client_options": {"timeout": "600s", "connect_timeout": "10s", "allow_http": insecure},
-        "retry_config": {"max_retries": 10, "retry_timeout": timedelta(seconds=RETRY_S)},
+        # The time alone ends it: ten requests, as the library has it, are over in seconds.
+        "retry_config": {
+            "max_retries": 1000,
+            "retry_timeout": timedelta(seconds=RETRY_S),
+            "backoff": {"init_backoff": timedelta(seconds=0.1), "max_backoff": timedelta(seconds=5), "base": 2},
+        },
     }
     if scheme == "s3" and (credentials := _from_profile()) is not None:
         options["credential_provider"] = credentials

@@ -129,7 +129,8 @@ class Lease:
     def release(self) -> None:
         """Let somebody else have it, at once."""
         self._ended.set()
-        self._beating.join()
+        # A store that doesn't answer isn't waited for.
+        self._beating.join(None if not self.lost else 1.0)
         if not self.lost:
             # Else it is taken for dead a little later.
             with contextlib.suppress(BucketError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -56,6 +57,8 @@ class Sender:
         self._parts: list[int] = []
         self._jobs: deque[tuple[int, Callable[[], None]]] = deque()
         self._asked: set[str] = set()
+        self._failure: BucketError | None = None
+        self._failed = 0.0
         self._ended = threading.Event()
         self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="bucket")
         self._thread = threading.Thread(target=self._go_on, name="sender", daemon=True)
@@ -72,20 +75,17 @@ class Sender:
         Raises:
             StorageError: the store refused, or another driver works on the study.
         """
+        began = time.monotonic()
         with self._sending:
-            while data := self._unsent():
-                if self._lease.lost:
-                    raise StorageError(self._taken())
-                key = segment(self._sent)
-                if not self.bucket.create(key, data):
-                    # It may be our own: a request that was repeated, or one whose answer never came.
-                    there = self.bucket.get(key) or b""
-                    if not there or not data.startswith(there):
-                        raise StorageError(self._taken())
-                    data = there
-                self._parts.append(self._sent)
-                self._sent += len(data)
-                keep(self._paths, Copied(self._id, self._sent))
+            if self._failure is not None and self._failed > began:
+                # It was tried while we waited: whoever waits for an answer doesn't wait twice as long.
+                raise self._failure
+            try:
+                self._send()
+            except BucketError as error:
+                self._failure, self._failed = error, time.monotonic()
+                raise
+            self._failure = None
 
     def upload(self, path: Path) -> None:
         """Put a file of the study into the bucket, soon."""
@@ -108,9 +108,10 @@ class Sender:
         new = [entry.key for entry in self.bucket.entries(CONTROL) if entry.key not in self._asked]
         requests = []
         for key in new:
+            data = self.bucket.get(key)
             self._asked.add(key)
             try:
-                requests.append(Request.model_validate_json(self.bucket.get(key) or b""))
+                requests.append(Request.model_validate_json(data or b""))
             except ValidationError:
                 _LOG.warning("%s/%s: no request; it is passed over.", self.bucket.url, key)
         for request in sorted(requests, key=lambda each: each.time):
@@ -126,12 +127,29 @@ class Sender:
         if self._thread.is_alive():
             self._thread.join()
         try:
+            if self._failure is not None:
+                raise self._failure
             self.send()
             for path in files:
                 self.upload(path)
             self._work()
         finally:
-            self._pool.shutdown()
+            self._pool.shutdown(wait=self._failure is None, cancel_futures=True)
+
+    def _send(self) -> None:
+        while data := self._unsent():
+            if self._lease.lost:
+                raise StorageError(self._taken())
+            key = segment(self._sent)
+            if not self.bucket.create(key, data):
+                # It may be our own: a request that was repeated, or one whose answer never came.
+                there = self.bucket.get(key) or b""
+                if not there or not data.startswith(there):
+                    raise StorageError(self._taken())
+                data = there
+            self._parts.append(self._sent)
+            self._sent += len(data)
+            keep(self._paths, Copied(self._id, self._sent))
 
     def _go_on(self) -> None:
         while not self._ended.wait(self._every_s):
@@ -217,7 +235,10 @@ class SentLog(EventLog):
         """
         super().sync()
         if self._urgent:
-            self._sender.send()
+            try:
+                self._sender.send()
+            except BucketError as error:
+                raise BucketError(f"{error} Mend that, then go on: sweep resume {self._sender.bucket.url}") from error
             self._urgent = False
 
 

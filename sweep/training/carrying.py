@@ -82,6 +82,7 @@ class _Load:
         self._trial: TrialPaths = paths.trial(placement.trial)
         self._log = self._trial.attempt_log(placement.attempt)
         self._sent: dict[Path, tuple[int, int]] = {}
+        self._cut = False
         self._over = threading.Event()
         self._shipping = threading.Thread(target=self._ship, name="log", daemon=True)
 
@@ -112,6 +113,9 @@ class _Load:
         self._over.set()
         self._shipping.join()
         for path, state in self._states().items():
+            if self._cut:
+                # The next would be waited for as long, and the driver waits for the end.
+                break
             if self._sent.get(path) != state:
                 self._send(path)
         if not keep:
@@ -140,7 +144,9 @@ class _Load:
             self._bucket.put(self._key(path), path)
         except (BucketError, OSError) as error:
             _LOG.warning("%s", error)
+            self._cut = True
         else:
+            self._cut = False
             if state is not None:
                 self._sent[path] = state
 

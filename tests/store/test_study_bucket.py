@@ -1,6 +1,8 @@
 """A study's log in a bucket: what was sent is read by all, two writers are told apart, and a copy never lies."""
 
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from small_spec import small_spec
@@ -8,7 +10,7 @@ from small_spec import small_spec
 from sweep.core.events import Controlled, Request, StopRequested, Ticked
 from sweep.errors import StorageError, StudyError
 from sweep.store import events, holding, sender, study_bucket, study_folder
-from sweep.store.buckets import Bucket
+from sweep.store.buckets import Bucket, BucketError
 from sweep.store.control import Inbox
 from sweep.store.lease import Lease
 from sweep.store.paths import place, study_paths
@@ -221,3 +223,40 @@ def test_curves_are_brought_once_and_again_when_they_grew(paths):
     there.put("trials/0000/tensorboard/events.1", b"12")
     holding.bring_curves(paths)
     assert (paths.trial(0).tensorboard / "events.1").read_bytes() == b"12"
+
+
+def test_a_bucket_that_cannot_be_reached_is_waited_for_once_and_the_resume_is_named(paths, monkeypatch, tmp_path):
+    """The driver waits while the sender tries by itself; then it hears of that, and at its end nobody tries again."""
+    way = sending(paths)
+    tried, trying, let = [], threading.Event(), threading.Event()
+
+    def cut(self, key, data):
+        tried.append(key)
+        trying.set()
+        assert let.wait(60)
+        raise BucketError("the line is cut.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Bucket, "create", cut)
+        log = sender.SentLog(paths.events, way)
+        log.append(urgent(2.0))
+        with ThreadPoolExecutor(2) as pool:
+            by_itself = pool.submit(way.send)
+            assert trying.wait(60)
+            driver = pool.submit(log.sync)
+            # Until the driver has come to wait for the sender.
+            while not driver.running():
+                pass
+            let.set()
+            with pytest.raises(BucketError, match="cut"):
+                by_itself.result()
+            with pytest.raises(BucketError, match=rf"cut. Mend that, then go on: sweep resume {paths.url}"):
+                driver.result()
+        log.close()
+        before = len(tried)
+        with pytest.raises(BucketError, match="cut"):
+            way.close()
+        assert len(tried) == before
+    with holding.held(paths):
+        pass
+    assert elsewhere(paths, monkeypatch, tmp_path).events.read_bytes() == paths.events.read_bytes()
