@@ -105,8 +105,10 @@ def _held_in_bucket(paths: StudyPaths, say: Say) -> Iterator[Hold]:
         sender = Sender(paths, copied, mine)
         sender.start()
         before = _written(paths)
+        ended = False
         try:
             yield Hold(paths, sender)
+            ended = True
         finally:
             now = _written(paths)
             # They are in the bucket, and nobody here trains any more.
@@ -116,7 +118,8 @@ def _held_in_bucket(paths: StudyPaths, say: Say) -> Iterator[Hold]:
             except BucketError:
                 # Nor could it be said that this driver lets go; it isn't waited for a second time.
                 mine.lost = True
-                raise
+                if ended:
+                    raise
     finally:
         mine.release()
 

@@ -87,6 +87,10 @@ class Sender:
                 raise
             self._failure = None
 
+    def unreachable(self, error: BucketError) -> BucketError:
+        """What to tell of a run that ends for it."""
+        return BucketError(f"{error} Mend that, then go on: sweep resume {self.bucket.url}")
+
     def upload(self, path: Path) -> None:
         """Put a file of the study into the bucket, soon."""
         self._later(lambda: self._put(path))
@@ -128,7 +132,7 @@ class Sender:
             self._thread.join()
         try:
             if self._failure is not None:
-                raise self._failure
+                raise self.unreachable(self._failure)
             self.send()
             for path in files:
                 self.upload(path)
@@ -238,7 +242,7 @@ class SentLog(EventLog):
             try:
                 self._sender.send()
             except BucketError as error:
-                raise BucketError(f"{error} Mend that, then go on: sweep resume {self._sender.bucket.url}") from error
+                raise self._sender.unreachable(error) from error
             self._urgent = False
 
 
