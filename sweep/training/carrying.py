@@ -16,6 +16,7 @@ from sweep.core.protocols import (
     Channel,
     Decision,
     GpuMemory,
+    LeavingChannel,
     MeasuringChannel,
     Placement,
     RunAttempt,
@@ -174,6 +175,11 @@ class _Carrier:
     def report(self, metrics: Mapping[str, float], checkpoint: str | None) -> Decision:
         """See `sweep.core.protocols.Channel`."""
         return self._channel.report(metrics, self._load.carry(checkpoint) if checkpoint else None)
+
+    @property
+    def leaving(self) -> bool:
+        """See `sweep.core.protocols.LeavingChannel`."""
+        return isinstance(self._channel, LeavingChannel) and self._channel.leaving
 
     def measured(self, memory: GpuMemory) -> None:
         """See `sweep.core.protocols.MeasuringChannel`."""

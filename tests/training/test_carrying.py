@@ -110,3 +110,13 @@ def test_a_checkpoint_that_the_bucket_refuses_fails_the_attempt_before_its_repor
     with pytest.raises(BucketError, match="full"):
         carrying(run_attempt, url)(placement, reports)
     assert [seen[0] for seen in reports.seen] == [1]
+
+
+def test_word_that_the_node_goes_comes_through_and_the_checkpoint_is_in_the_bucket_first(url, placement):
+    class Leaving(Reports):
+        leaving = True
+
+    reports = Leaving(url, until=1)
+    seldom = Placement(**{**vars(placement), "checkpoint_every": 3})
+    assert carrying(run_attempt, url)(seldom, reports) == "interrupted"
+    assert reports.seen == [(1, "/on/the/driver/trials/0007/checkpoints/epoch-1", True)]
