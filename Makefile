@@ -28,7 +28,8 @@ launch: $(VENV)/.installed
 
 test: $(VENV)/.installed-dev
 	$(BIN)/pytest -rs -m "not ray and not slow" -n 2
-	$(BIN)/pytest -rs -m "ray or slow"
+	$(BIN)/pytest -rs -m "slow and not ray" -n 2
+	$(BIN)/pytest -rs -m ray
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .

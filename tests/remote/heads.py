@@ -64,10 +64,10 @@ def headed(token, home):
             yield f"http://127.0.0.1:{ports['dashboard-port']}", lambda: _end_group(process.pid)
         finally:
             process.send_signal(signal.SIGTERM)
-            try:
+            with suppress(subprocess.TimeoutExpired):
                 process.wait(30)
-            finally:
-                _end_group(process.pid)
+            _end_group(process.pid)
+            process.wait()
 
 
 def _end_group(group):
