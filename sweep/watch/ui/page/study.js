@@ -129,6 +129,7 @@ function showFailures() {
 
 function showState() {
   showHead();
+  at("told").hidden = state.state === "damaged";
   if (state.state === "damaged") return;
   showTiles();
   showRunning();
