@@ -25,6 +25,9 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no chromium here: apt-get install chromium"),
 ]
 
+PATIENCE_S = 90
+"""Figures are drawn behind whatever else a machine does."""
+
 EVIL = "<img src=x onerror=hacked()><i>x</i>"
 VERSION = {
     "version": "v2", "aliases": ["champion", "candidate"], "path": "/registry/toy/v2", "problem": "",
@@ -76,6 +79,7 @@ def opened(chromium, served, path="/", **context):
     troubles = []
     with contextlib.closing(chromium.new_context(**context)) as ours:
         page = ours.new_page()
+        page.set_default_timeout(1000 * PATIENCE_S)
         page.on("pageerror", lambda error: troubles.append(str(error)))
         page.on("console", lambda told: troubles.append(told.text) if told.type == "error" else None)
         page.goto(served.address)
@@ -98,7 +102,7 @@ def started(command, **options):
 
 def until(page, condition):
     """Wait for it; playwright's own waiting makes functions of texts, which pages forbid."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE_S
     while not page.evaluate(condition):
         assert time.monotonic() < deadline, condition
         page.wait_for_timeout(50)
