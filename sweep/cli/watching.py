@@ -10,6 +10,8 @@ import typer
 from sweep.cli.options import STORAGE, Elsewhere, Storage, StudyName, console, find_study
 
 if TYPE_CHECKING:
+    from sweep.core.events import AnyEvent
+    from sweep.core.study import StudyMachine
     from sweep.driver import Watcher
     from sweep.store.paths import StudyPaths
 
@@ -53,26 +55,28 @@ def watch(study: StudyName, storage: Storage = STORAGE, address: Elsewhere = Non
 
 def _follow(paths: StudyPaths, seen: Watcher) -> None:
     """Show what has been as it stands, then each event as it comes, while a driver is at work."""
-    from sweep.core.study import StudyMachine
-    from sweep.store import holding, study_folder
-    from sweep.store.tail import Tail
+    from sweep.store import holding
+    from sweep.store.following import Follower
 
-    machine = StudyMachine(study_folder.read_file(paths))
-    tail = Tail(paths.events)
-    before = tail.new()
-    for event in before:
-        machine.handle(event)
-    if before:
+    caught_up = False
+    last: AnyEvent | None = None
+
+    def pass_on(machine: StudyMachine, event: AnyEvent) -> None:
+        nonlocal last
+        last = event
+        if caught_up:
+            seen.event(machine, event)
+
+    follower = Follower(paths, pass_on)
+    follower.look()
+    caught_up = True
+    if last is not None:
         # The state tells what came before; each event of it by itself would be an old story.
-        seen.event(machine, before[-1])
+        seen.event(follower.machine, last)
     while True:
         # Asked first: what a driver writes before it ends is read after.
         live = holding.is_at_work(paths)
         holding.up_to_date(paths)
-        new = tail.new()
-        for event in new:
-            machine.handle(event)
-            seen.event(machine, event)
-        if not live and not new:
+        if not follower.look() and not live:
             return
         time.sleep(EVERY_S if paths.url is None else BUCKET_EVERY_S)
