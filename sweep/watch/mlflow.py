@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
+NOTE, MOST_TEXT = "mlflow.note.content", 4000
+"""A run's description, and how long a tag may be with room to spare."""
+
 STUDY, TRIAL, PARENT = "sweep.study", "sweep.trial", "mlflow.parentRunId"
 """Tags: by the first two a resumed study finds its runs again, by the last MLflow nests them."""
 
@@ -109,9 +112,10 @@ class Mlflow:
             else:
                 self._runs[int(number)] = run.info.run_id
         if not self._study:
-            tags = {STUDY: spec.name, "mlflow.runName": spec.name, "spec_sha256": spec_sha256(spec)}
+            # As its description, and no artifact: those of a database would land in whatever folder is the current one.
+            text = f"```yaml\n{resolved_yaml(spec, defaults=False)[:MOST_TEXT]}\n```"
+            tags = {STUDY: spec.name, "mlflow.runName": spec.name, "spec_sha256": spec_sha256(spec), NOTE: text}
             self._study = self._create(tags, time)
-            self._client.log_text(self._study, resolved_yaml(spec), "spec.yaml")
         self._client.update_run(self._study, status="RUNNING")
 
     def _known(self, name: str) -> list[Any]:

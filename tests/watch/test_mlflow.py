@@ -51,6 +51,7 @@ def test_each_trial_is_a_run_nested_in_the_study_s(tracking, client):
     machine = acted(tracking, "whole").machine
     study, trials = runs_of(client, "whole")
     assert study.data.tags[STUDY] == "whole"
+    assert "lr: {min: 1.0e-05" in study.data.tags["mlflow.note.content"]
     assert study.info.status == "FINISHED"
     assert study.data.metrics["best.val_loss"] == machine.best.value(machine.metric)
     assert sorted(trials) == [number for number, trial in machine.trials.items() if trial.attempts]
@@ -70,6 +71,12 @@ def test_reports_are_metrics_at_their_fidelity(tracking, client):
         history = client.get_metric_history(run.info.run_id, "val_loss")
         wanted = [(report.t, report.metrics["val_loss"]) for report in machine.trials[number].reports]
         assert sorted((each.step, each.value) for each in history) == wanted
+
+
+def test_no_file_is_left_where_the_study_was_launched(tracking, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    acted(tracking, "elsewhere")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_resumed_study_goes_on_in_its_runs(tracking, client):
