@@ -107,15 +107,16 @@ def test_prometheus_asks_the_ports_that_the_nodes_open():
 
 
 def test_grafana_finds_the_boards_and_the_numbers_that_they_ask_for():
-    """The provider's folder is the mounted one, and the board's data source is the one that is provisioned."""
+    """The provider's folder is the mounted one, and the boards' data source is the one that is provisioned."""
     grafana = yaml.safe_load(TEXT)["services"]["grafana"]
     mounts = {volume.split(":")[1]: IMAGES / volume.split(":")[0] for volume in grafana["volumes"]}
     boards = mounts[grafana["environment"]["SWEEP_BOARDS"]]
     provider = (mounts["/etc/grafana/provisioning/dashboards"] / "boards.yml").read_text()
     assert "${SWEEP_BOARDS}" in provider
     (source,) = yaml.safe_load((IMAGES / "monitoring" / "datasources" / "prometheus.yml").read_text())["datasources"]
-    (board,) = boards.glob("*.json")
-    assert f'"uid": "{source["uid"]}"' in board.read_text()
+    found = list(boards.glob("*.json"))
+    assert len(found) == 2
+    assert all(f'"uid": "{source["uid"]}"' in board.read_text() for board in found)
 
 
 def test_every_file_that_is_mounted_is_there():
