@@ -16,7 +16,9 @@ from sweep.core.plan import Plan
 from sweep.core.study import StudyMachine
 from sweep.store.paths import StudyPaths
 from sweep.watch.frame import Canvas, frame
-from sweep.watch.report.figures import Figure, Subject, figures
+from sweep.watch.report.drawing import Figure
+from sweep.watch.report.figures import figures
+from sweep.watch.report.subject import Subject
 from sweep.watch.tally import Tally
 from sweep.watch.text import glyphs_for
 from sweep.watch.view import View
@@ -149,8 +151,9 @@ def plotly_figures(subject: Subject) -> dict[str, PlotlyFigure]:
 def _plotly(figure: Figure) -> PlotlyFigure:
     from plotly.graph_objects import Figure as PlotlyFigure
 
-    layout = {"template": "plotly_white", "title": {"text": figure.title}, "height": 380, **figure.layout}
-    return PlotlyFigure(data=_coloured(figure.data), layout=_coloured(layout))
+    plain = figure.plain()
+    layout = {"template": "plotly_white", "title": {"text": figure.title}, "height": 380, **plain["layout"]}
+    return PlotlyFigure(data=_coloured(plain["data"]), layout=_coloured(layout))
 
 
 def _coloured(value: Any) -> Any:

@@ -21,7 +21,7 @@ from sweep.core import events as ev
 from sweep.core.spec import Budget, Choice
 from sweep.errors import StorageError
 from sweep.store import events
-from sweep.watch.report.figures import Figure
+from sweep.watch.report.drawing import Figure
 from sweep.watch.ui import assets
 from sweep.watch.ui.serving import opened
 

@@ -10,8 +10,9 @@ from sweep.core.space import constants
 from sweep.core.study import StudyMachine
 from sweep.store.study_folder import StoredStudy
 from sweep.watch.report import comparing, occupancy
+from sweep.watch.report.drawing import Figure, unit_of
 from sweep.watch.report.facts import subject_of
-from sweep.watch.report.figures import Figure, Subject, best_so_far, unit_of
+from sweep.watch.report.subject import Subject, best_so_far
 from sweep.watch.text import Glyphs, counted, duration, number, plain, shown
 from sweep.watch.view import Cell, View, note, stacked, table
 from sweep.watch.words import state_word

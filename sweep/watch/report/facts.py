@@ -15,7 +15,7 @@ from sweep.errors import SpecError
 from sweep.store import events
 from sweep.store.study_folder import StoredStudy
 from sweep.watch.report import advice, failures, importance, occupancy, story
-from sweep.watch.report.figures import Subject
+from sweep.watch.report.subject import Subject
 from sweep.watch.text import counted, duration, number, plain, shown
 from sweep.watch.words import counts_text, state_word, trial_counts
 

@@ -11,8 +11,9 @@ from importlib import resources
 from typing import Any
 
 from sweep.watch.report.comparison import Comparison, comparison_figures
+from sweep.watch.report.drawing import Figure
 from sweep.watch.report.facts import Facts, cost_rows, told_attempts, trials_table
-from sweep.watch.report.figures import Figure, figures
+from sweep.watch.report.figures import figures
 from sweep.watch.text import number
 
 

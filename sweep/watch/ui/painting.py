@@ -19,7 +19,9 @@ from sweep.errors import SweepError
 from sweep.store.following import Follower, ReplacedError
 from sweep.store.paths import StudyPaths
 from sweep.watch.report import importance, occupancy
-from sweep.watch.report.figures import Figure, Subject, figures
+from sweep.watch.report.drawing import Figure
+from sweep.watch.report.figures import figures
+from sweep.watch.report.subject import Subject
 
 Kind = Literal["quick", "learned"]
 """quick: what is drawn of events as they are; learned: what a forest says of them."""

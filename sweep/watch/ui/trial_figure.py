@@ -8,7 +8,7 @@ from typing import Any
 from sweep.core.study import StudyMachine
 from sweep.core.trial import Trial
 from sweep.watch.report import comparing
-from sweep.watch.report.figures import Figure
+from sweep.watch.report.drawing import Figure
 from sweep.watch.words import trial_state
 
 
