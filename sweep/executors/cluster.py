@@ -31,7 +31,7 @@ from sweep.executors import storage
 from sweep.executors.machine import mps_runs, smallest_gpu
 from sweep.executors.nodes import Nodes, Outlook, Seen
 
-LOGIN_NOTE = "The dashboard asks for a token; `ray get-auth-token` prints it."
+LOGIN_NOTE = "The dashboard asks for a token; `sweep dashboard` opens it logged in."
 
 MPS_NOTE = "MPS runs here: trials on one GPU compute at the same time, each on its share of the threads."
 
