@@ -31,7 +31,7 @@ from sweep.executors import storage
 from sweep.executors.machine import mps_runs, smallest_gpu
 from sweep.executors.nodes import Nodes, Outlook, Seen
 
-LOGIN_NOTE = "The dashboard asks for a token; `sweep dashboard` opens it logged in."
+USUAL_DASHBOARD = "127.0.0.1:8265"
 
 MPS_NOTE = "MPS runs here: trials on one GPU compute at the same time, each on its share of the threads."
 
@@ -97,7 +97,7 @@ class Cluster:
             raise
         shared = granted.gpu and (granted.gpu < 1 or resources.gpu == "auto")
         mps = [MPS_NOTE] if shared and mps_runs() else []
-        login = [LOGIN_NOTE] if dashboard and _asks_for_a_token(f"http://{dashboard}/api/version") else []
+        login = [_login_note(dashboard)] if dashboard and _asks_for_a_token(f"http://{dashboard}/api/version") else []
         return Capacity(
             slots=granted.slots,
             gpu=granted.gpu,
@@ -154,6 +154,11 @@ class Cluster:
         if self._ours:
             self._ours = False
             ray.shutdown()
+
+
+def _login_note(dashboard: str) -> str:
+    named = "" if dashboard == USUAL_DASHBOARD else f" --address http://{dashboard}"
+    return f"The dashboard asks for a token; `sweep dashboard{named}` opens it logged in."
 
 
 def _as_job(options: Mapping[str, Any]) -> dict[str, Any]:
