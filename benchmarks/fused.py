@@ -57,6 +57,7 @@ def trial(number: int, folder: Path, *, model: str, epochs: int, graphs: bool) -
         time_attr="epoch",
         max_t=epochs,
         trial_dir=str(folder / str(number)),
+        checkpoint_every=epochs,
         gpu=1 if gpu else 0,
     )
 

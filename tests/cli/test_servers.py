@@ -100,22 +100,25 @@ class Unfollowed(urllib.request.HTTPRedirectHandler):
 
 
 def answer(address):
+    """The code and the heads of an answer, wherever it leads."""
     try:
-        return urllib.request.build_opener(Unfollowed).open(address, timeout=10)
+        with urllib.request.build_opener(Unfollowed).open(address, timeout=10) as found:
+            return found.code, found.headers
     except urllib.error.HTTPError as error:
-        return error
+        with error:
+            return error.code, error.headers
 
 
 def test_the_door_sets_the_cookie_for_whoever_knows_its_name_alone(monkeypatch):
     monkeypatch.setenv("RAY_AUTH_TOKEN", "secret-token")
     with login.door("http://127.0.0.1:8265") as address:
-        found = answer(address)
-        assert found.code == 303
-        assert found.headers["Location"] == "http://127.0.0.1:8265/"
-        assert found.headers["Set-Cookie"] == "ray-authentication-token=secret-token; Path=/; HttpOnly; SameSite=Strict"
-        other = answer(f"{address[:-1]}x")
-        assert other.code == 404
-        assert "Set-Cookie" not in other.headers
+        code, heads = answer(address)
+        assert code == 303
+        assert heads["Location"] == "http://127.0.0.1:8265/"
+        assert heads["Set-Cookie"] == "ray-authentication-token=secret-token; Path=/; HttpOnly; SameSite=Strict"
+        code, heads = answer(f"{address[:-1]}x")
+        assert code == 404
+        assert "Set-Cookie" not in heads
     with pytest.raises(OSError, match="refused"):
         answer(address)
 
