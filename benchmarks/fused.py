@@ -3,11 +3,11 @@
     python benchmarks/fused.py [--model vit_tiny] [--epochs 3] [--repeats 3] [--lanes 1 4 16 64]
 
 Sides, in turn: trials of `vision:train` one after the other in this process, and the same trials fused 1, 4, 16, 64 at
-a time. They differ in lr, weight decay and seed, train on scikit-learn's digits in batches of 64, and are evaluated,
-reported and checkpointed each epoch on both sides. A GPU is used when there is one (bf16 where it has it); it is what
-fusing is for. Without one each side has
-one core, as a trial of `cpu: 1` does; then it takes some minutes for each model. On a GPU all sides replay CUDA graphs,
-and a last one shows the trials one after the other without.
+a time. They differ in lr, weight decay and seed, train on scikit-learn's digits in batches of 64, and are evaluated and
+reported each epoch on both sides; a checkpoint is written at the end, or the disk would be what is measured. A GPU is
+used when there is one (bf16 where it has it); it is what fusing is for. Without one each side has one core, as a trial
+of `cpu: 1` does; then it takes some minutes for each model. On a GPU all sides replay CUDA graphs, and a last one shows
+the trials one after the other without.
 """
 
 from __future__ import annotations

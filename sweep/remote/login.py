@@ -54,6 +54,7 @@ def check(url: str, *, wait_s: float) -> None:
             with urllib.request.urlopen(request, timeout=ANSWER_S):  # noqa: S310
                 return
         except urllib.error.HTTPError as error:
+            error.close()
             wanted = "Its token isn't the one known here" if known else "It wants a token, and none is known here"
             raise InputError(
                 f"address: {url} refuses us ({error.code}). {wanted}: copy the cluster's ~/.ray/auth_token to this "
