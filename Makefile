@@ -28,7 +28,7 @@ launch: $(VENV)/.installed
 
 test: $(VENV)/.installed-dev
 	$(BIN)/pytest -rs -m "not ray and not slow" -n 2
-	$(BIN)/pytest -rs -m "slow and not ray" -n 2
+	$(BIN)/pytest -rs -m "slow and not ray" -n 2 --dist loadfile
 	$(BIN)/pytest -rs -m ray
 
 check: $(VENV)/.installed-dev
