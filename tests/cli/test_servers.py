@@ -14,7 +14,14 @@ import pytest
 from sweep.errors import InputError
 from sweep.remote import login
 
-COMMAND = [sys.executable, "-m", "sweep"]
+# A shell's background jobs ignore Ctrl-C, and so does what they start, if it isn't told otherwise.
+INTERRUPTIBLE = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from sweep.cli.main import main
+main()
+"""
+COMMAND = [sys.executable, "-c", INTERRUPTIBLE]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 

@@ -285,7 +285,10 @@ def test_the_address_is_opened_by_a_file_that_nobody_else_reads():
 @pytest.mark.slow
 def test_ctrl_c_ends_the_command_with_a_page_still_open(tmp_path):
     written(Play(new_spec()).to_the_end(), tmp_path)
-    command = [sys.executable, "-m", "sweep", "ui", "--storage", str(tmp_path), "--port", "0"]
+    # A shell's background jobs ignore Ctrl-C, and so does what they start, if it isn't told otherwise.
+    heeding = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    start = f"{heeding}; from sweep.cli.main import main; main()"
+    command = [sys.executable, "-c", start, "ui", "--storage", str(tmp_path), "--port", "0"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     address = re.search(r"http://127\.0\.0\.1:(\d+)/\?token=(\S+)", process.stdout.readline())
 
