@@ -14,7 +14,7 @@ from sweep.store.events import read
 from sweep.store.paths import study_paths
 
 pytestmark = [
-    pytest.mark.ray,
+    # Not `ray`, whose tests run one after the other: these hosts have a network of their own.
     pytest.mark.slow,
     pytest.mark.skipif(bool(missing()), reason=missing() or "a lab can be made"),
     pytest.mark.timeout(900),
