@@ -1,6 +1,7 @@
 """`ray up cluster/gpu.yaml` on a cloud whose machines come, go and are taken back, and a study that outlives it all."""
 
 import json
+import os
 import time
 
 import pytest
@@ -20,6 +21,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(bool(ABSENT), reason=ABSENT or "a cloud can be made"),
     pytest.mark.timeout(900),
+    pytest.mark.skipif("SWEEP_TEST_CLOUD" not in os.environ, reason="seven minutes: SWEEP_TEST_CLOUD=1 runs it"),
 ]
 
 EPOCHS, TRIALS = 100, 4
