@@ -68,8 +68,8 @@ class Comparison:
 def compare(first: StoredStudy, second: StoredStudy, *, live: tuple[bool, bool]) -> Comparison:
     """Lay two studies side by side; those with other objectives too, whose values then say nothing of each other."""
     sides = (
-        Side(first, subject_of(first, live=live[0]), live[0]),
-        Side(second, subject_of(second, live=live[1]), live[1]),
+        Side(first, subject_of(first, live=live[0], learned=False), live[0]),
+        Side(second, subject_of(second, live=live[1], learned=False), live[1]),
     )
     columns = [dict(_facts(side)) for side in sides]
     names = list(dict.fromkeys([*columns[0], *columns[1]]))

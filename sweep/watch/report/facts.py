@@ -138,13 +138,19 @@ def facts(stored: StoredStudy, *, live: bool) -> Facts:
     )
 
 
-def subject_of(stored: StoredStudy, *, live: bool) -> Subject:
-    """What is drawn of a study."""
+def subject_of(stored: StoredStudy, *, live: bool, learned: bool = True) -> Subject:
+    """What is drawn of a study.
+
+    Args:
+        stored: the study.
+        live: whether a driver is at work on it.
+        learned: whether a forest learns of its parameters, which takes seconds; those who draw none of that go without.
+    """
     study = stored.machine
     runs = occupancy.runs(events.read(stored.paths.events))
     fates = occupancy.fates(study, live=live)
     used = occupancy.occupancy(study, runs, fates, live=live)
-    return Subject(study, runs, used, importance.influence(study), fates)
+    return Subject(study, runs, used, importance.influence(study) if learned else None, fates)
 
 
 def _headline(study: StudyMachine, *, live: bool) -> str:
