@@ -9,6 +9,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from functools import cache
+from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from sweep.core import events as ev
@@ -35,13 +37,12 @@ REFRESH_S = 0.5
 SHOWN = ("history", "curves", "importance")
 """Figures that a study shows of itself; `Study.figures()` has all."""
 
-_COLOURS = {
-    "--best": "#d9480f", "--complete": "#2563eb", "--paused": "#b7791f", "--stopped": "#98a2ae", "--failed": "#c81e1e",
-    "--lost": "#8b3fc4", "--running": "#0e8a9d", "--waiting": "#c3cad3", "--on": "#1d9a6c", "--idle": "#e9ecf0",
-    "--line": "#d8dde4", "--text": "#1b1f24", "--muted": "#5b6470", "--panel": "#ffffff", "--page": "#ffffff",
-    "--scale-best": "#0b3c8c", "--scale-middle": "#5b9bd5", "--scale-worst": "#dfe7f0", "--age-first": "#c6d5ea",
-    "--age-last": "#173f7a",
-}  # fmt: skip
+
+@cache
+def colours() -> dict[str, str]:
+    """The colours of the report's light dress, by the names that figures use."""
+    css = resources.files("sweep.watch.report").joinpath("page", "report.css").read_text(encoding="utf-8")
+    return dict(re.findall(r"(--[a-z-]+): (#[0-9a-f]{6});", css[: css.index("}")]))
 
 
 def in_notebook() -> bool:
@@ -159,7 +160,7 @@ def _plotly(figure: Figure) -> PlotlyFigure:
 def _coloured(value: Any) -> Any:
     """With colours in the place of the names that a page's style gives them."""
     if isinstance(value, str):
-        return _COLOURS.get(value, value)
+        return colours().get(value, value)
     if isinstance(value, dict):
         return {key: _coloured(each) for key, each in value.items()}
     if isinstance(value, list) and not (value and isinstance(value[0], int | float) and not isinstance(value[-1], str)):

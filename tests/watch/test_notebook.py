@@ -62,4 +62,4 @@ def test_no_notebook_here():
 def test_every_colour_of_the_page_has_one_here():
     css = resources.files("sweep.watch.report").joinpath("page", "report.css").read_text()
     light = css[: css.index('data-dress="dark"')]
-    assert set(re.findall(r"(--[a-z-]+):", light)) <= set(notebook._COLOURS)
+    assert set(re.findall(r"(--[a-z-]+):", light)) <= set(notebook.colours())
