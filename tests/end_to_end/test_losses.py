@@ -1,15 +1,13 @@
 """What a study does when memory runs out, a process dies, or a node does: real studies, real kills."""
 
-import gc
 import json
 import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-import warnings
 
+import nodes
 import pytest
 
 ENTRY = '''
@@ -152,19 +150,8 @@ sweep.launch("lossy.yaml", executor="ray")
 @pytest.fixture
 def cluster():
     """A Ray of several nodes on this machine, whose head runs no trials."""
-    from ray.cluster_utils import Cluster
-
-    with tempfile.TemporaryDirectory(prefix="swr", ignore_cleanup_errors=True) as folder:
-        with warnings.catch_warnings():
-            # Where the dashboard's port is taken, Ray leaves the socket it tried to the garbage collector, which else
-            # comes upon it in the middle of another test.
-            warnings.simplefilter("ignore", ResourceWarning)
-            made = Cluster(
-                initialize_head=True, head_node_args={"num_cpus": 0, "temp_dir": folder, "include_dashboard": False}
-            )
-            gc.collect()
+    with nodes.cluster() as made:
         yield made
-        made.shutdown()
 
 
 @pytest.mark.slow

@@ -1,11 +1,9 @@
 """A folder of studies that the nodes don't share is noticed before the first trial: real nodes, real mounts."""
 
-import gc
 import subprocess
 import sys
-import tempfile
-import warnings
 
+import nodes
 import pytest
 
 TRAIN = """
@@ -46,19 +44,9 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def cluster():
     """A head without cores, where drivers are, and a worker."""
-    from ray.cluster_utils import Cluster
-
-    with tempfile.TemporaryDirectory(prefix="swr", ignore_cleanup_errors=True) as folder:
-        with warnings.catch_warnings():
-            # Where the dashboard's port is taken, Ray leaves the socket it tried to the garbage collector.
-            warnings.simplefilter("ignore", ResourceWarning)
-            made = Cluster(
-                initialize_head=True, head_node_args={"num_cpus": 0, "temp_dir": folder, "include_dashboard": False}
-            )
-            gc.collect()
+    with nodes.cluster() as made:
         made.add_node(num_cpus=2)
         yield made.address
-        made.shutdown()
 
 
 @pytest.fixture
