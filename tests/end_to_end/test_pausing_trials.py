@@ -65,6 +65,8 @@ def test_paused_trials_go_on_from_their_rungs(run, executor):
         budget={"trials": 9},
         # Far apart: but at a rung there is one.
         checkpoint={"every": 100},
+        # Two at once could come to their rungs in an order in which each good one goes on there and then.
+        resources={"cpu": 1, "max_concurrent": 1},
     )
     trials = stored.machine.trials
     states = {trial.state for trial in trials.values()}
