@@ -22,6 +22,7 @@ EXAMPLES = {
     "subnet": r"\bsubnet-0+\b",
     "network": r"\bvpc-0+\b",
     "project": r"\bmy-project-id\b",
+    "bucket": r"\bmy-bucket\b",
 }
 LONG_IDLE_MINUTES = 60
 _LIMIT = re.compile(r"\bulimit\s+(?:-\w+\s+)*-?\w*n\s+\d+|--ulimit[= ]nofile")

@@ -1,4 +1,4 @@
-"""A cloud of a lab's bare hosts: EC2's API is moto's, and the machines behind it are real enough to run Ray.
+"""A cloud of a lab's bare hosts: its API is moto's, and the machines behind it are real enough to run Ray.
 
 An instance that EC2 calls running gets a host with its addresses and its key pair; one that is terminated loses its
 power. So what `ray up`, the autoscaler and the cloud itself do to instances happens to machines.
@@ -42,7 +42,7 @@ class Cloud:
     """The API, and the hall with the machines.
 
     Attributes:
-        account: ids that an operator writes into a cluster's file: `group`, `image`.
+        account: ids that an operator writes into a cluster's file: `group`, `image`, `bucket`.
         told: a line for each machine that was started or ended.
     """
 
@@ -75,6 +75,10 @@ class Cloud:
         if self._failure is not None:
             raise self._failure
         return [one for one in self._ask("instances") if not running or one["state"] in ("pending", "running")]
+
+    def objects(self, prefix: str) -> dict[str, str]:
+        """What is in the account's bucket below it: key to text."""
+        return self._ask("objects", prefix)
 
     def host(self, instance: str) -> Host | None:
         """The machine of an instance, while it is on."""

@@ -1,4 +1,4 @@
-"""EC2 as moto has it, in a process of its own: answers at an address, and to lines of JSON on stdin.
+"""EC2, IAM and S3 as moto has them, in a process of its own: answers at an address, and to lines of JSON on stdin.
 
 At a second address is the service that tells a machine about itself, of which moto has nothing.
 """
@@ -17,6 +17,9 @@ from moto.server import ThreadedMotoServer
 
 # As `ray up` makes them when an account has none, and waits 30 s for; most accounts that ran Ray have them.
 PROFILE = "ray-autoscaler-v1"
+# What cluster/gpu.yaml names, and cluster/README.md makes.
+ROLE = "sweep"
+BUCKET = "models-of-ours"
 
 NOTICES = {}
 """Private address of a spot machine that is taken back, to when: seconds since 1970."""
@@ -57,17 +60,19 @@ def main(host, port, region, metadata):
     ThreadedMotoServer(ip_address=host, port=int(port), verbose=False).start()
     keys = {"aws_access_key_id": "x", "aws_secret_access_key": "x"}
     reach = {"endpoint_url": f"http://{host}:{port}", "region_name": region, **keys}
-    ec2, iam = boto3.client("ec2", **reach), boto3.client("iam", **reach)
+    ec2, iam, s3 = (boto3.client(name, **reach) for name in ("ec2", "iam", "s3"))
     backend = get_backend("ec2")[DEFAULT_ACCOUNT_ID][region]
 
     def account():
         """What an operator has made beforehand; the ids go into the cluster's file."""
-        iam.create_instance_profile(InstanceProfileName=PROFILE)
-        iam.create_role(RoleName=PROFILE, AssumeRolePolicyDocument="{}")
-        iam.add_role_to_instance_profile(InstanceProfileName=PROFILE, RoleName=PROFILE)
+        for name in (PROFILE, ROLE):
+            iam.create_instance_profile(InstanceProfileName=name)
+            iam.create_role(RoleName=name, AssumeRolePolicyDocument="{}")
+            iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName=name)
+        s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": region})
         vpc = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"][0]["VpcId"]
         made = ec2.create_security_group(VpcId=vpc, GroupName="sweep-gpu", Description="sweep's clusters")
-        return {"group": made["GroupId"], "image": next(iter(backend.amis))}
+        return {"group": made["GroupId"], "image": next(iter(backend.amis)), "bucket": BUCKET}
 
     def instances():
         return [
@@ -79,6 +84,12 @@ def main(host, port, region, metadata):
             for one in backend.all_instances()
         ]  # fmt: skip
 
+    def objects(prefix):
+        """Key to text of all objects below it."""
+        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=prefix)
+        keys = [each["Key"] for page in pages for each in page.get("Contents", ())]
+        return {key: s3.get_object(Bucket=BUCKET, Key=key)["Body"].read().decode() for key in keys}
+
     def announce(instance, seconds):
         (private,) = (one["private"] for one in instances() if one["id"] == instance)
         NOTICES[private] = time.time() + seconds
@@ -86,7 +97,7 @@ def main(host, port, region, metadata):
     def terminate(instance):
         ec2.terminate_instances(InstanceIds=[instance])
 
-    known = {each.__name__: each for each in (account, instances, announce, terminate)}
+    known = {each.__name__: each for each in (account, instances, objects, announce, terminate)}
     for line in sys.stdin:
         name, *arguments = json.loads(line)
         print(json.dumps(known[name](*arguments)), flush=True)

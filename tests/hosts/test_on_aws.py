@@ -1,7 +1,9 @@
 """`ray up cluster/gpu.yaml` on a cloud whose machines come, go and are taken back, and a study that outlives it all."""
 
+import itertools
 import json
 import os
+import shlex
 import time
 
 import pytest
@@ -43,21 +45,11 @@ def train(config, ctx):
     ctx.restore()
     for epoch in range(ctx.t + 1, ctx.max_t + 1):
         # Slow as long as there is something to happen to it.
-        time.sleep(0.01 if pathlib.Path("~/sweep/shared/hurry").expanduser().exists() else 1)
+        time.sleep(0.01 if pathlib.Path("HURRY").exists() else 1)
         ctx.report({"loss": config["x"] / epoch}, checkpoint=lambda: {"x": config["x"]})
 """
 HALL = ("m0", "m1", "m2", "m3")
-# As the machines see it: where cluster/gpu.yaml mounts the file system.
-SHARED = "/root/sweep/shared/studies"
-FILE_SYSTEM = "fs-0123456789abcdef0"
-# What stands on the machines in place of an EFS file system: mount(8) for it binds a folder that the hosts share.
-MOUNT = """#!/bin/bash
-if [ "$1 $2" = "-t nfs4" ]; then
-  [ "$5" = FILE_SYSTEM.efs.us-west-2.amazonaws.com:/ ] || exit 32
-  exec /usr/bin/mount --bind FOLDER "$6"
-fi
-exec /usr/bin/mount "$@"
-"""
+STUDY = "studies/spot"
 
 
 class Operator:
@@ -70,14 +62,15 @@ class Operator:
 
     def __init__(self, host, aws, folder):
         self.aws = aws
-        self._host, self._project, self._efs = host, folder / "project", folder / "efs"
-        for made in (self._project, self._efs):
-            made.mkdir()
-        stand_ins(folder, self._efs)
-        (self._project / "train.py").write_text(TRAIN)
+        self._host, self._project, self._hurry = host, folder / "project", folder / "hurry"
+        self._project.mkdir()
+        (self._project / "train.py").write_text(TRAIN.replace("HURRY", str(self._hurry)))
         (self._project / "spot.yaml").write_text(SPEC)
         (self._project / "gpu.yaml").write_text(filled_in(aws.account))
-        self._paths = study_paths(self._efs / "studies", "spot")
+        self.url = f"s3://{aws.account['bucket']}/{STUDY}"
+        # What the bucket has of the study, as a folder.
+        self._paths = study_paths(folder / "seen", "spot")
+        self._paths.root.mkdir(parents=True)
         self._began = time.monotonic()
         self._host.run("ray get-auth-token --generate >/dev/null; chmod 600 ~/.ray/auth_token")
 
@@ -87,10 +80,8 @@ class Operator:
     def run(self, command, **options):
         return self._host.run(f"cd {self._project}; {command}", timeout=300, **options)
 
-    def launch(self, storage, *options, **more):
-        return self.run(
-            f"sweep launch spot.yaml --address gpu.yaml --set storage={storage} {' '.join(options)}", **more
-        )
+    def launch(self, *options, **more):
+        return self.run(f"sweep launch spot.yaml --address gpu.yaml {' '.join(options)}", **more)
 
     def head(self):
         (head,) = (one for one in self.aws.instances() if not one["spot"])
@@ -106,9 +97,19 @@ class Operator:
         return sum(node["state"] == "ALIVE" for node in json.loads(seen or "[]"))
 
     def events(self, kind):
-        if not self._paths.events.is_file():
+        if not self._look():
             return []
         return [event for event in read(self._paths.events) if isinstance(event, kind)]
+
+    def _look(self):
+        """Whether the study is there."""
+        origin = self.aws.objects(f"{STUDY}/study.json")
+        if not origin:
+            return False
+        parts = self.aws.objects(f"{STUDY}/events/")
+        self._paths.spec.write_text(json.loads(*origin.values())["spec"])
+        self._paths.events.write_text("".join(parts[key] for key in sorted(parts)))
+        return bool(parts)
 
     def far_on(self, node):
         """Trials at work on a node for a while."""
@@ -117,9 +118,11 @@ class Operator:
         return (there & far) - {event.trial for event in self.events(AttemptEnded)}
 
     def hurry(self):
-        (self._efs / "hurry").touch()
+        self._hurry.touch()
 
     def ended(self):
+        if not self._look():
+            return None
         machine = study_folder.read(self._paths).machine
         return machine if machine.ended is not None else None
 
@@ -130,27 +133,20 @@ def filled_in(account):
     for old, new in (
         ("ami-00000000000000000", account["image"]),
         ("sg-00000000000000000", account["group"]),
-        ("fs-00000000", FILE_SYSTEM),
+        ("my-bucket", account["bucket"]),
     ):
         assert old in text
         text = text.replace(old, new)
     cluster = yaml.safe_load(text)
-    del cluster["docker"]
+    # What a container would find: its variables, and its folder for data where that is mounted from.
+    options = shlex.split(" ".join(cluster.pop("docker")["run_options"]))
+    variables = [value for name, value in itertools.pairwise(options) if name == "--env"]
+    exports = " ".join(variables).replace("/data/", "~/sweep/data/")
+    for key in ("head_start_ray_commands", "worker_start_ray_commands"):
+        cluster[key] = [f"export {exports}; {command}" for command in cluster[key]]
     # For the test's sake alone: it can't wait so long.
     cluster["idle_timeout_minutes"] = 0.5
     return yaml.safe_dump(cluster)
-
-
-def stand_ins(folder, shared):
-    """sudo, for who is root already; and the file system."""
-    scripts = {
-        "sudo": '#!/bin/bash\nexec "$@"\n',
-        "mount": MOUNT.replace("FILE_SYSTEM", FILE_SYSTEM).replace("FOLDER", str(shared)),
-        "mount.nfs4": "#!/bin/bash\n",
-    }
-    for name, script in scripts.items():
-        (folder / "bin" / name).write_text(script)
-        (folder / "bin" / name).chmod(0o755)
 
 
 def wait_for(look, what, seconds=180):
@@ -181,12 +177,12 @@ def test_a_study_on_spot_machines_that_come_and_go(operator):
     ((first, stays),) = operator.workers().items()
     note("the worker that stays is there")
 
-    apart = operator.launch("/root/apart", check=False)
+    apart = operator.launch("--set storage=/root/apart", check=False)
     assert apart.returncode == 2, apart.stdout + apart.stderr
     assert f"storage: /root/apart on {stays} isn't the folder of that name here" in apart.stdout
     note("a folder that isn't shared was refused")
 
-    operator.launch(SHARED, "--detach")
+    operator.launch("--detach")
 
     def brought():
         """A worker that the study's trials have brought, and which of them is far on there."""
@@ -232,5 +228,7 @@ def test_a_study_on_spot_machines_that_come_and_go(operator):
     note("the worker that nobody needs has gone")
     operator.run("ray down -y gpu.yaml")
     assert operator.aws.instances() == []
+    told = json.loads(operator.run(f"sweep status {operator.url} --json").stdout)
+    assert told["state"] == "complete", "which has outlived the cluster"
     wait_for(lambda: not operator.aws.machines, "machines without power", 10)
     note("nothing is left")
