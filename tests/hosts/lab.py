@@ -94,6 +94,15 @@ def missing() -> str:
     return ""
 
 
+def wait_for(look, what, seconds=180):
+    """What `look` finds, as soon as it is anything; `what` it is says why the test fails when it never comes."""
+    deadline = time.monotonic() + seconds
+    while not (found := look()):
+        assert time.monotonic() < deadline, what
+        time.sleep(0.5)
+    return found
+
+
 class Host:
     """One of them.
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from cloud import ENVIRONMENT, cloud
 from cloud import missing as missing_packages
-from lab import ROOT, lab, missing
+from lab import ROOT, lab, missing, wait_for
 
 from sweep.core.events import AttemptEnded, AttemptStarted, NodeChanged, Reported, RunStarted
 from sweep.store import study_folder
@@ -147,14 +147,6 @@ def filled_in(account):
     # For the test's sake alone: it can't wait so long.
     cluster["idle_timeout_minutes"] = 0.5
     return yaml.safe_dump(cluster)
-
-
-def wait_for(look, what, seconds=180):
-    deadline = time.monotonic() + seconds
-    while not (found := look()):
-        assert time.monotonic() < deadline, what
-        time.sleep(0.5)
-    return found
 
 
 @pytest.fixture

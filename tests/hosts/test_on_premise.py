@@ -6,7 +6,7 @@ import time
 
 import pytest
 import yaml
-from lab import ROOT, lab, missing
+from lab import ROOT, lab, missing, wait_for
 
 from sweep.core.events import AttemptEnded, AttemptStarted, Reported
 from sweep.store import study_folder
@@ -59,14 +59,6 @@ def filled_in(hosts):
         commands[-1] = commands[-1].replace("--disable-usage-stats", START)
         assert START in commands[-1]
     return yaml.safe_dump(cluster)
-
-
-def wait_for(look, what, seconds=180):
-    deadline = time.monotonic() + seconds
-    while not (found := look()):
-        assert time.monotonic() < deadline, what
-        time.sleep(0.5)
-    return found
 
 
 def test_a_study_across_three_hosts_outlives_one_of_them():
