@@ -1,19 +1,28 @@
-"""The last line of an attempt's log, for attempts whose process died and so couldn't write it."""
+"""The lines of an attempt's log, and its last one where the process died and so couldn't write it."""
 
 from __future__ import annotations
 
 import os
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
 TAIL = 2**14
 """Bytes at the end of a log in which the end's reason is looked for."""
 
+_STAMP = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z) (.*)", re.DOTALL)
+
 
 def stamped(text: str) -> str:
     """A line of a log: the time (UTC, milliseconds) and the text."""
     now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return f"{now} {text}\n"
+
+
+def unstamped(line: str) -> tuple[str, str]:
+    """A line's time, empty where it has none, and its text."""
+    found = _STAMP.fullmatch(line)
+    return (found[1], found[2]) if found else ("", line)
 
 
 def ensure(path: Path, outcome: str, error: str) -> None:

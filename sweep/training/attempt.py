@@ -17,7 +17,7 @@ from sweep.store.paths import TrialPaths
 from sweep.training import entrypoints, memory, process_state, ranks
 from sweep.training.context import Context, StopTrial, activate, deactivate
 from sweep.training.group import Group
-from sweep.training.logs import AttemptLog, tee
+from sweep.training.logs import AttemptLog, tee, trace
 from sweep.training.profiling import profiled
 
 
@@ -50,8 +50,8 @@ def run_attempt(placement: Placement, channel: Channel) -> Outcome:
                 entrypoints.search_path(placement.entrypoint, placement.working_dir),
             ):
                 return train(placement, noted, log.text, Group())
-        except BaseException:
-            log.text(traceback.format_exc())
+        except BaseException as error:
+            log.text(trace(error))
             raise
 
 

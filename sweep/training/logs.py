@@ -7,6 +7,7 @@ import io
 import logging
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -172,6 +173,17 @@ class _Bytes(io.BufferedIOBase):
 
 def _is_closed(stream: Any) -> bool:
     return bool(getattr(stream, "closed", False))  # what stands in for a stream may have only write()
+
+
+_CALLERS = tuple(str(Path(__file__).parent / name) for name in ("attempt.py", "rank.py", "fused/attempt.py"))
+
+
+def trace(error: BaseException) -> str:
+    """An error's traceback from the training function on: our own frames above it tell nobody anything."""
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None and frame.tb_frame.f_code.co_filename in _CALLERS:
+        frame = frame.tb_next
+    return "".join(traceback.format_exception(type(error), error, frame))
 
 
 @contextmanager

@@ -114,11 +114,11 @@ def _attempt(job: Job, supervisor: _Supervisor) -> Outcome:
 
 
 def _told(error: BaseException) -> Failed:
-    from sweep.training import replicas
+    from sweep.training import logs, replicas
 
     words = str(error) if isinstance(error, SweepError) else traceback.format_exception_only(error)[-1].strip()
     memory = error.memory if isinstance(error, MemoryShareError) else None
-    return Failed(_utf8(words), _utf8("".join(traceback.format_exception(error))), memory, replicas.is_echo(error))
+    return Failed(_utf8(words), _utf8(logs.trace(error)), memory, replicas.is_echo(error))
 
 
 def _utf8(text: str) -> str:

@@ -13,6 +13,7 @@ from rich.text import Text
 from sweep.core.plan import Plan
 from sweep.core.space import varying
 from sweep.store.paths import StudyPaths
+from sweep.watch.tails import Tails, alike, brief
 from sweep.watch.tally import Failure, Running, Tally
 from sweep.watch.text import Glyphs, counted, duration, number, shown
 
@@ -91,7 +92,7 @@ class Section:
     more: str = ""
 
 
-def frame(tally: Tally, plan: Plan, canvas: Canvas, now: float, paths: StudyPaths | None = None) -> Group:
+def frame(tally: Tally, plan: Plan, canvas: Canvas, now: float, tails: Tails | None = None) -> Group:
     """The study as it stands.
 
     Args:
@@ -99,15 +100,16 @@ def frame(tally: Tally, plan: Plan, canvas: Canvas, now: float, paths: StudyPath
         plan: the budget.
         canvas: where.
         now: seconds since 1970.
-        paths: where logs lie; without it they are named from the study's folder.
+        tails: of the study's logs; without them logs are named from the study's folder.
     """
+    tails = tails or Tails(StudyPaths(Path()))
     head = header(tally, plan, canvas, now)
     if tally.ended is not None:
-        sections = [rungs(tally, canvas), failures(tally, canvas, paths, _FAILURES_AT_THE_END)]
+        sections = [rungs(tally, canvas), failures(tally, canvas, tails, _FAILURES_AT_THE_END)]
     else:
         sections = [
             running(tally, canvas, now),
-            failures(tally, canvas, paths, 2),
+            failures(tally, canvas, tails, 2),
             rungs(tally, canvas),
             decisions(tally, canvas),
         ]
@@ -279,15 +281,23 @@ def decisions(tally: Tally, canvas: Canvas) -> Section:
     return Section(canvas.rule("decisions"), [[line] for line in lines])
 
 
-def failures(tally: Tally, canvas: Canvas, paths: StudyPaths | None, most: int) -> Section:
-    """The last failures and where to read more, the newest first."""
-    recent = list(tally.failures)[: -most - 1 : -1]
-    return Section(canvas.rule("failures"), [_failure(each, canvas, paths) for each in recent])
+def failures(tally: Tally, canvas: Canvas, tails: Tails, most: int) -> Section:
+    """The last failures, how their logs end and where to read more, the newest first."""
+    units: list[list[Text]] = []
+    told: set[str] = set()
+    for failure in list(tally.failures)[: -most - 1 : -1]:
+        log, tail = tails.of(failure.trial, failure.attempt)
+        units.append(_failure(failure, canvas, log))
+        # One that failed like another ended like it.
+        said = brief(tail, failure.reason) if alike(failure.reason) not in told else []
+        told.add(alike(failure.reason))
+        if said:
+            units.append([canvas.line(("       ", ""), (line, "dim")) for line in said])
+    return Section(canvas.rule("failures"), units)
 
 
-def _failure(failure: Failure, canvas: Canvas, paths: StudyPaths | None) -> list[Text]:
+def _failure(failure: Failure, canvas: Canvas, log: str) -> list[Text]:
     again = "" if failure.final else "  (tried again)"
-    log = log_path(paths, failure.trial, failure.attempt)
     room = max(10, canvas.width - 7 - len(again))
     return [
         canvas.line(
@@ -297,12 +307,6 @@ def _failure(failure: Failure, canvas: Canvas, paths: StudyPaths | None) -> list
         ),
         canvas.line(("       ", ""), (_short_path(log, canvas), "dim")),
     ]
-
-
-def log_path(paths: StudyPaths | None, trial: int, attempt: int) -> str:
-    """Where an attempt's output lies; from the study's folder when that isn't known."""
-    paths = paths or StudyPaths(Path())
-    return paths.told(paths.trial(trial).attempt_log(attempt))
 
 
 def _short_path(path: str, canvas: Canvas) -> str:

@@ -11,6 +11,7 @@ from sweep.core.space import constants
 from sweep.core.study import StudyMachine
 from sweep.core.trial import Trial, TrialState
 from sweep.store.paths import StudyPaths
+from sweep.watch.tails import Tails, alike, brief
 from sweep.watch.tally import Tally, tally_for
 from sweep.watch.text import counted, duration, glyphs_for, last_line, number, sentence, shown
 
@@ -48,6 +49,8 @@ class LineLog:
         self._verbose = verbose
         self._tally: Tally | None = None
         self._pauses: dict[int, str] = {}  # why trials pause, until they do
+        self._tails = Tails(self._paths)
+        self._failed: set[str] = set()  # causes whose log was shown
         self._onward: dict[int, ev.WentOn] = {}  # who was chosen to go on, until it does
 
     def event(self, study: StudyMachine, event: ev.AnyEvent) -> None:
@@ -103,7 +106,7 @@ class LineLog:
         trial = study.trials[event.trial]
         name = f"trial {trial.number}"
         if trial.state is TrialState.FAILED:
-            return [f"{name} failed: {self._cause(trial, event)}"]
+            return [f"{name} failed: {self._cause(trial, event)}", *self._last_words(trial, event)]
         if trial.state.final:
             value = f"{study.metric.name} {number(trial.value(study.metric))}"
             # The reason is the decision's: a line of its own for that would say it twice.
@@ -112,9 +115,8 @@ class LineLog:
             best = ", the best so far" if top and top.trial == trial.number else ""
             return [f"{name} {trial.state.value} at {place}: {value}{best}; {trial.reason}"]
         if event.outcome in ("failed", "lost"):
-            return [
-                f"{name}, attempt {event.attempt} {event.outcome}, will be tried again: {self._cause(trial, event)}"
-            ]
+            again = f"{name}, attempt {event.attempt} {event.outcome}, will be tried again"
+            return [f"{again}: {self._cause(trial, event)}", *self._last_words(trial, event)]
         waits = self._pauses.pop(trial.number, None)
         if waits is not None and event.outcome == "moved":
             return [f"{name} moves at {study.spec.scheduler.time_attr} {trial.t}: {waits}"]
@@ -128,7 +130,16 @@ class LineLog:
         died = last_line(event.error or "")
         reason = trial.reason or died or f"the attempt was {event.outcome}"
         text = f"{reason.removesuffix('.')} ({died})" if died and died not in reason else reason
-        return f"{sentence(text)} Log: {self._paths.told(self._paths.trial(trial.number).attempt_log(event.attempt))}"
+        log, _ = self._tails.of(trial.number, event.attempt)
+        return f"{sentence(text)} Log: {log}"
+
+    def _last_words(self, trial: Trial, event: ev.AttemptEnded) -> list[str]:
+        """How the log ends, of the first attempt that fails so."""
+        told = last_line(event.error or "") or trial.reason
+        if alike(told) in self._failed:
+            return []
+        self._failed.add(alike(told))
+        return [f"  {line}" for line in brief(self._tails.of(trial.number, event.attempt)[1], told)]
 
 
 def _started(study: StudyMachine, event: ev.AttemptStarted, chosen: ev.WentOn | None) -> str:

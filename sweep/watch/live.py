@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -15,6 +16,7 @@ from sweep.core.plan import Plan
 from sweep.core.study import StudyMachine
 from sweep.store.paths import StudyPaths
 from sweep.watch.frame import Canvas, frame
+from sweep.watch.tails import Tails
 from sweep.watch.tally import Tally
 from sweep.watch.text import glyphs_for
 
@@ -49,7 +51,7 @@ class LiveView:
     ) -> None:
         self._console = console
         self._plan = plan
-        self._paths = paths
+        self._tails = Tails(paths or StudyPaths(Path()))
         self._screen = screen
         self._clock = clock
         self._glyphs = glyphs_for(console.encoding)
@@ -102,7 +104,7 @@ class LiveView:
             if self._tally is None:
                 return Group()
             canvas = Canvas(self._glyphs, size.width, height)
-            return Group(*note, frame(self._tally, self._plan, canvas, self._clock(), self._paths))
+            return Group(*note, frame(self._tally, self._plan, canvas, self._clock(), self._tails))
 
     def _open(self) -> None:
         self._live = Live(

@@ -21,6 +21,7 @@ from sweep.watch.frame import Canvas, frame
 from sweep.watch.report.drawing import Figure
 from sweep.watch.report.figures import figures
 from sweep.watch.report.subject import Subject
+from sweep.watch.tails import Tails
 from sweep.watch.tally import Tally
 from sweep.watch.text import glyphs_for
 from sweep.watch.view import View
@@ -67,7 +68,7 @@ class NotebookView:
     def __init__(
         self, plan: Plan, paths: StudyPaths, *, show: Callable[[str], None], clock: Callable[[], float] = time.time
     ) -> None:
-        self._plan, self._paths, self._show, self._clock = plan, paths, show, clock
+        self._plan, self._tails, self._show, self._clock = plan, Tails(paths), show, clock
         self._lock = threading.Lock()
         self._tally: Tally | None = None
         self._dirty, self._done = threading.Event(), threading.Event()
@@ -100,7 +101,7 @@ class NotebookView:
             if self._tally is None:
                 return ""
             canvas = Canvas(glyphs_for("utf-8"), WIDTH)
-            return as_html(frame(self._tally, self._plan, canvas, self._clock(), self._paths))
+            return as_html(frame(self._tally, self._plan, canvas, self._clock(), self._tails))
 
     def _draw(self) -> None:
         while not self._done.is_set():

@@ -12,6 +12,7 @@ from sweep.store.kept import Kept
 from sweep.store.paths import StudyPaths
 from sweep.watch.fronts import front, front_table, nearest
 from sweep.watch.outlooks import repeats, repeats_rows
+from sweep.watch.tails import Tails, brief
 from sweep.watch.text import Glyphs, counted, duration, last_line, number, plain, shown
 from sweep.watch.view import Cell, Hanging, View, facts, note, stacked, table, whole_columns
 from sweep.watch.words import outcome_word, trial_state
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 _CURVE_WIDTH = 40
+STORY_LINES = 8
+"""Of a failed attempt's log."""
+
 _MOST_REPORTS = 12
 
 
@@ -160,6 +164,7 @@ def trial_story(study: StudyMachine, paths: StudyPaths, trial_number: int, *, li
 
 
 def _attempt(attempt: Attempt, paths: StudyPaths, trial: Trial, *, live: bool) -> dict[str, Any]:
+    ended_badly = attempt.outcome in ("failed", "lost")
     return {
         "attempt": attempt.number,
         "node": attempt.node,
@@ -169,6 +174,7 @@ def _attempt(attempt: Attempt, paths: StudyPaths, trial: Trial, *, live: bool) -
         "outcome": outcome_word(attempt, live=live),
         "error": attempt.error,
         "log": paths.told(paths.trial(trial.number).attempt_log(attempt.number)),
+        "tail": Tails(paths, fetching=True).of(trial.number, attempt.number)[1] if ended_badly else None,
     }
 
 
@@ -194,6 +200,7 @@ def _draw_story(study: StudyMachine, data: dict[str, Any], trial: Trial, glyphs:
         for each in data["attempts"]:
             more.append((f"error {each['attempt']}", (last_line(each["error"] or ""), "red")))
             more.append((f"log {each['attempt']}", each["log"]))
+            more += [("", (line, "dim")) for line in brief(each["tail"] or "", each["error"] or "", STORY_LINES)]
         parts.append(facts(more, glyphs))
     # That a trial goes on between two rungs is no news.
     told = [each for each in data["decisions"] if each["action"] != "advance" or each["rung"] is not None]

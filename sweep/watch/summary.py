@@ -12,12 +12,16 @@ from sweep.core.trial import TrialState
 from sweep.store.paths import Place, StudyPaths, place
 from sweep.watch.outlooks import outlook, outlook_text, repeats, repeats_rows
 from sweep.watch.stories import best_checkpoint, config_table
+from sweep.watch.tables import failure_table, failures
 from sweep.watch.text import Glyphs, duration, number, plain
 from sweep.watch.view import Cell, View, commands, facts, note, stacked
 from sweep.watch.words import counts_text, state_word, trial_counts
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
+FAILURES = 3
+"""Causes that are told; `sweep status` has all."""
 
 
 def summary(study: StudyMachine, paths: StudyPaths) -> View:
@@ -42,6 +46,7 @@ def summary(study: StudyMachine, paths: StudyPaths) -> View:
         "spent": spent(study),
         "repeats": repeats(study),
         "outlook": outlook(study),
+        "failures": failures(study, paths),
         "promotions": [each.model_dump(exclude={"time", "type"}) for each in study.promotions],
         "next": next_commands(study, paths),
     })  # fmt: skip
@@ -106,6 +111,8 @@ def _draw(study: StudyMachine, data: dict[str, Any], glyphs: Glyphs) -> Renderab
     parts.append(facts(_facts(study, data), glyphs))
     if top is not None:
         parts.append(config_table(top["config"], glyphs))
+    if data["failures"]:
+        parts.append(failure_table(data["failures"][:FAILURES], glyphs))
     parts.append(commands("what next", data["next"], glyphs))
     return stacked(parts)
 

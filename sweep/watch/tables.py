@@ -13,6 +13,7 @@ from sweep.store.paths import StudyPaths
 from sweep.watch.fronts import front, nearest
 from sweep.watch.outlooks import outlook, outlook_text, repeats, repeats_rows
 from sweep.watch.stories import best, trial_story
+from sweep.watch.tails import Tails, alike, brief
 from sweep.watch.text import Glyphs, duration, number, plain
 from sweep.watch.trials import trials_csv, trials_table
 from sweep.watch.view import Cell, Hanging, View, facts, note, stacked, table
@@ -192,20 +193,23 @@ def _fate(study: StudyMachine, trial: Trial, further: int | None, onward: bool) 
 
 
 def failures(study: StudyMachine, paths: StudyPaths) -> list[dict[str, Any]]:
-    """Failed trials by their reason, the most frequent first; the log is that of the first of them."""
-    groups: dict[str, list[int]] = {}
+    """Failed trials by their reason, the most frequent first; reason, log and its end are those of the first of them.
+
+    Reasons that differ in numbers only are one.
+    """
+    groups: dict[str, list[Trial]] = {}
     for trial in study.trials.values():
         if trial.state is TrialState.FAILED:
-            groups.setdefault(trial.reason, []).append(trial.number)
+            groups.setdefault(alike(trial.reason), []).append(trial)
+    tails = Tails(paths, fetching=True)
     return [
-        {"reason": reason, "trials": numbers, "log": _log(study, paths, numbers[0])}
-        for reason, numbers in sorted(groups.items(), key=lambda item: -len(item[1]))
+        _failure(group, *tails.of(group[0].number, max(1, len(group[0].attempts))))
+        for group in sorted(groups.values(), key=len, reverse=True)
     ]
 
 
-def _log(study: StudyMachine, paths: StudyPaths, trial_number: int) -> str:
-    log = paths.trial(trial_number).attempt_log(len(study.trials[trial_number].attempts))
-    return paths.told(log)
+def _failure(group: Sequence[Trial], log: str, tail: str) -> dict[str, Any]:
+    return {"reason": group[0].reason, "trials": [trial.number for trial in group], "log": log, "tail": tail}
 
 
 def _draw_status(data: dict[str, Any], study: StudyMachine, glyphs: Glyphs) -> RenderableType:
@@ -235,7 +239,7 @@ def _draw_status(data: dict[str, Any], study: StudyMachine, glyphs: Glyphs) -> R
     ]
     parts: list[RenderableType] = [facts(rows, glyphs), _rung_table(data["rungs"], time_attr, glyphs)]
     if data["failures"]:
-        parts.append(_failure_table(data["failures"], glyphs))
+        parts.append(failure_table(data["failures"], glyphs))
     return stacked(parts)
 
 
@@ -274,11 +278,13 @@ def _rung_table(rows: Sequence[Mapping[str, Any]], time_attr: str, glyphs: Glyph
     return table(heads, cells, glyphs)
 
 
-def _failure_table(rows: Sequence[Mapping[str, Any]], glyphs: Glyphs) -> RenderableType:
+def failure_table(rows: Sequence[Mapping[str, Any]], glyphs: Glyphs) -> RenderableType:
+    """How many trials failed of what, which, and how the first of their logs ends; from `failures`."""
     cells: list[list[Cell]] = []
     for row in rows:
         numbers = ", ".join(map(str, row["trials"]))
         word = "trial" if len(row["trials"]) == 1 else "trials"
         cells += [[str(len(row["trials"])), (row["reason"], "red")], ["", (f"{word} {numbers}", "dim")]]
         cells += [[("log", "dim"), (row["log"], "dim")]]
+        cells += [["", (line, "dim")] for line in brief(row["tail"], row["reason"])]
     return Hanging([[("failed", "dim"), ("reason", "dim")], *cells], glyphs, right=True)

@@ -23,6 +23,7 @@ from sweep.watch.frame import Canvas, frame
 from sweep.watch.live import LiveView
 from sweep.watch.summary import summary
 from sweep.watch.tables import best, status, studies_table, study_row, trial_story, trials_csv, trials_table
+from sweep.watch.tails import Tails
 from sweep.watch.tally import Tally
 from sweep.watch.text import glyphs_for
 
@@ -40,7 +41,7 @@ def tally_of(play: Play) -> Tally:
 def picture(play: Play, size: tuple[int, int], encoding: str = "utf-8") -> list[str]:
     canvas = Canvas(glyphs_for(encoding), *size)
     made = plan.make(play.machine.spec, slots=3)
-    return drawn(frame(tally_of(play), made, canvas, play.now, StudyPaths(Path("studies/toy"))), size)
+    return drawn(frame(tally_of(play), made, canvas, play.now, Tails(StudyPaths(Path("studies/toy")))), size)
 
 
 def started(spec: StudySpec, steps: int, **kinds: int) -> Play:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-import traceback
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +16,7 @@ from sweep.store.paths import TrialPaths
 from sweep.training.attempt import Noted, delivered, run_attempt, torch_settings
 from sweep.training.context import Context, StopTrial
 from sweep.training.fused import keys
-from sweep.training.logs import opened
+from sweep.training.logs import opened, trace
 from sweep.training.memory import exhausted
 
 if TYPE_CHECKING:
@@ -55,8 +54,8 @@ def run_fused_attempt(placement: Placement, channel: Channel, *, lanes: int) -> 
         try:
             os.environ.update(placement.env)
             return _train(placement, Noted(channel, placement.time_attr, log), lanes)
-        except BaseException:
-            log.text(traceback.format_exc())
+        except BaseException as error:
+            log.text(trace(error))
             raise
 
 

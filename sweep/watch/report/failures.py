@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from sweep.core.study import StudyMachine
 from sweep.core.trial import Attempt, Trial, TrialState
 from sweep.store.paths import StudyPaths
+from sweep.watch.tails import alike, tail
 from sweep.watch.text import last_line
-
-TAIL_LINES = 15
-TAIL_BYTES = 16_384
-
-_NUMBERS = re.compile(r"0x[0-9a-fA-F]+|\d+(\.\d+)?([eE][+-]?\d+)?")
 
 
 @dataclass(frozen=True)
@@ -44,7 +39,7 @@ def causes(study: StudyMachine, paths: StudyPaths) -> list[Cause]:
     groups: dict[str, list[tuple[Trial, Attempt | None, str]]] = {}
     for trial in study.trials.values():
         for attempt, text in _errors(trial):
-            groups.setdefault(_NUMBERS.sub("#", text), []).append((trial, attempt, text))
+            groups.setdefault(alike(text), []).append((trial, attempt, text))
     found = []
     for group in groups.values():
         numbers = [(trial.number, attempt.number if attempt else 0) for trial, attempt, _ in group]
@@ -64,15 +59,3 @@ def _errors(trial: Trial) -> list[tuple[Attempt | None, str]]:
         # It never reported its metric, or a person's request ended it.
         found.append((trial.attempt, trial.reason))
     return found
-
-
-def tail(log: Path, lines: int = TAIL_LINES) -> str:
-    """The last lines of a log; empty when it isn't there."""
-    try:
-        with log.open("rb") as file:
-            file.seek(0, 2)
-            file.seek(max(0, file.tell() - TAIL_BYTES))
-            text = file.read().decode(errors="replace")
-    except OSError:
-        return ""
-    return "\n".join(text.rstrip().splitlines()[-lines:])

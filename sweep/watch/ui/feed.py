@@ -15,9 +15,10 @@ from sweep.store.following import Follower, ReplacedError
 from sweep.store.paths import StudyPaths
 from sweep.watch.stories import trial_story
 from sweep.watch.tables import study_row
+from sweep.watch.tails import Tails
 from sweep.watch.tally import Tally, tally_for
 from sweep.watch.ui.rows import Rows
-from sweep.watch.ui.standing import Tails, standing
+from sweep.watch.ui.standing import standing
 from sweep.watch.ui.trial_figure import trial_figure
 
 
@@ -46,7 +47,7 @@ class Feed:
         self._live = False
         self._tally: Tally | None = None
         self._rows = Rows()
-        self._tails = Tails(self.paths)
+        self._tails = Tails(self.paths, fetching=True)
         self._follower = Follower(self.paths, self._seen)
 
     def _seen(self, study: StudyMachine, event: ev.AnyEvent) -> None:

@@ -2,39 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from sweep.core.space import varying
 from sweep.core.study import StudyMachine
-from sweep.store.paths import StudyPaths
-from sweep.watch.report.failures import tail
 from sweep.watch.tables import budget
+from sweep.watch.tails import Tails
 from sweep.watch.tally import Failure, Running, Tally
 from sweep.watch.text import plain, shown
 from sweep.watch.words import state_word
 
 FAILURES = 6
-
-
-class Tails:
-    """The last lines of logs, read again when they have changed."""
-
-    def __init__(self, paths: StudyPaths) -> None:
-        self._paths = paths
-        self._known: dict[Path, tuple[tuple[int, int], str]] = {}
-
-    def of(self, trial: int, attempt: int) -> tuple[str, str]:
-        """An attempt's log, and its last lines, where it is on this machine."""
-        log = self._paths.trial(trial).attempt_log(attempt)
-        try:
-            found = log.stat()
-        except OSError:
-            return self._paths.told(log), ""
-        stamp = (found.st_size, found.st_mtime_ns)
-        if log not in self._known or self._known[log][0] != stamp:
-            self._known[log] = (stamp, tail(log))
-        return self._paths.told(log), self._known[log][1]
 
 
 def standing(study: StudyMachine, tally: Tally, tails: Tails, *, live: bool, now: float) -> dict[str, Any]:
