@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import signal
 import subprocess
 import sys
@@ -25,6 +26,15 @@ def train(config, ctx):
         ctx.report({"epoch": epoch, "loss": abs(config["x"]) + 1 / epoch + ctx.seed % 100 / 1e4},
                    checkpoint={"epoch": epoch})
 '''
+
+
+def offspring(pid):
+    """The processes that a process has started, and those that they have."""
+    try:
+        text = "".join(path.read_text() for path in pathlib.Path(f"/proc/{pid}/task").glob("*/children"))
+    except FileNotFoundError:
+        return []
+    return [each for child in map(int, text.split()) for each in (child, *offspring(child))]
 
 
 class Study:

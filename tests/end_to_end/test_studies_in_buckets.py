@@ -7,6 +7,7 @@ import shutil
 import signal
 import warnings
 from collections import Counter
+from contextlib import suppress
 
 import processes
 import pytest
@@ -40,8 +41,12 @@ class Study(processes.Study):
         self.events = self.copies / self.url.replace("://", "/") / "events.jsonl"
 
     def lose_the_machine(self):
-        """Kill the driver, and what its disk had; workers of its Ray end with it."""
+        """Kill the driver with the whole of its Ray, and what its disk had."""
+        others = processes.offspring(self.driver.pid)
         self.kill()
+        for pid in others:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         shutil.rmtree(self.copies)
 
     def sent(self, kind):
