@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sweep.cli import launching as verbs
-from sweep.cli.launching import Address, Detach, ExecutorName, RunJson
+from sweep.cli.launching import Address, Detach, ExecutorName, Form, LogFormat, RunJson
 from sweep.cli.options import STORAGE, AsJson, Elsewhere, Storage, StudyName, echo_json, find_study
 from sweep.errors import InputError
 
@@ -61,12 +61,13 @@ def retry(
     address: Address = None,
     detach: Detach = False,
     as_json: RunJson = False,
+    log_format: LogFormat = "text",
 ) -> None:
     """Give failed trials a further attempt; a study that nobody works on goes on here."""
     if failed == oom:
         raise InputError(f"sweep retry {study}: say which trials: --failed, or --oom.")
     reply = _ask(storage, study, "retry", which="failed" if failed else "oom")
-    _go_on(reply, study, storage, executor, address, as_json)
+    _go_on(reply, study, storage, executor, address, verbs.form_of(as_json, log_format))
 
 
 def extend(
@@ -80,6 +81,7 @@ def extend(
     address: Address = None,
     detach: Detach = False,
     as_json: RunJson = False,
+    log_format: LogFormat = "text",
 ) -> None:
     """Enlarge the budget; a study that has ended goes on here."""
     more = {
@@ -91,7 +93,7 @@ def extend(
     if not any(more.values()):
         raise InputError(f"sweep extend {study}: say by what: --trials +50, --time +1h, --gpu-hours +8 or --cost +20.")
     reply = _ask(storage, study, "extend", **more)
-    _go_on(reply, study, storage, executor, address, as_json)
+    _go_on(reply, study, storage, executor, address, verbs.form_of(as_json, log_format))
 
 
 def _more(text: str | None, option: str, *, whole: bool = False) -> float | None:
@@ -150,10 +152,10 @@ def _say(reply: Reply, study: str, as_json: bool) -> None:
         raise typer.Exit(UNANSWERED)
 
 
-def _go_on(reply: Reply, study: str, storage: str, executor: str, address: str | None, as_json: bool) -> None:
+def _go_on(reply: Reply, study: str, storage: str, executor: str, address: str | None, form: Form) -> None:
     """Say the answer; where no driver is there to act on it, become one."""
     if reply.live:
-        _say(reply, study, as_json)
+        _say(reply, study, form == "events")
         return
-    typer.echo(f"{study}: {reply.answer}", err=as_json)
-    verbs.go_on(find_study(storage, study), executor, address, as_json)
+    verbs.say(f"{study}: {reply.answer}", form)
+    verbs.go_on(find_study(storage, study), executor, address, form)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
 
 import typer
 
@@ -47,6 +48,14 @@ Tracking = Annotated[
     typer.Option("--mlflow", metavar="URI", help="Write runs into MLflow, too: http://HOST:5000, or sqlite:///FILE."),
 ]
 RunJson = Annotated[bool, typer.Option("--json", help="Print each event as a line of JSON.")]
+LogFormat = Annotated[
+    Literal["text", "json"],
+    typer.Option(
+        envvar="SWEEP_LOG_FORMAT", help="json: for log collectors, lines and what trials print as JSON objects."
+    ),
+]
+Form = Literal["people", "events", "records"]
+"""Whom standard output is for: people, programs (--json) or collectors of logs (--log-format json)."""
 
 WORK_FAILED = 1
 INTERRUPTED = 130
@@ -71,6 +80,7 @@ def launch(
     mlflow: Tracking = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask before the start.")] = False,
     as_json: RunJson = False,
+    log_format: LogFormat = "text",
 ) -> None:
     """Run a study to its end. Ctrl-C once: trials end at their next report; twice: now."""
     from sweep import launching
@@ -80,17 +90,18 @@ def launch(
     launching.check(loaded, base_dir, source=str(spec))
     if executor not in launching.EXECUTORS:
         raise InputError(f"executor: {executor!r} is unknown. Use one of {', '.join(launching.EXECUTORS)}.")
-    if not as_json:
+    form = form_of(as_json, log_format)
+    if form == "people":
         _print_plan(loaded, executor, address)
         if not yes and sys.stdin.isatty() and sys.stdout.isatty():
             typer.confirm("Start?", default=True, abort=True)
     if profile and loaded.resources.fuse > 1:
         raise InputError("--profile: trials that are fused train in one process. Add --set resources.fuse=1.")
     tracking = _tracking(mlflow, loaded.name)
-    options = replace(_options(executor, address, as_json, tracking), profiled=profile or ())
-    with _only_events(as_json):
+    options = replace(_options(executor, address, form, tracking), profiled=profile or ())
+    with _only_lines(form):
         stored = launching.launch(loaded, base_dir=base_dir, options=options, source=str(spec))
-    _finish(stored, as_json)
+    _finish(stored, form)
 
 
 def resume(
@@ -100,6 +111,7 @@ def resume(
     address: Address = None,
     detach: Detach = False,
     as_json: RunJson = False,
+    log_format: LogFormat = "text",
 ) -> None:
     """Go on with a study that was paused, interrupted, or whose driver died."""
     from sweep.store import holding, study_folder
@@ -112,17 +124,22 @@ def resume(
         if reply.live:
             typer.echo(f"{study}: {reply.answer}", err=reply.accepted is None)
             raise typer.Exit(WORK_FAILED if reply.accepted is None else 0)
-    go_on(paths, executor, address, as_json)
+    go_on(paths, executor, address, form_of(as_json, log_format))
 
 
-def go_on(paths: StudyPaths, executor: str, address: str | None, as_json: bool) -> None:
+def form_of(as_json: bool, log_format: str) -> Form:
+    """Whom standard output is for; --json says so by itself, whatever the environment has."""
+    return "events" if as_json else "records" if log_format == "json" else "people"
+
+
+def go_on(paths: StudyPaths, executor: str, address: str | None, form: Form) -> None:
     """Drive a study that is there to its end."""
     from sweep import launching
 
-    options = _options(executor, address, as_json)
-    with _only_events(as_json):
+    options = _options(executor, address, form)
+    with _only_lines(form):
         stored = launching.resume(paths, options=options)
-    _finish(stored, as_json)
+    _finish(stored, form)
 
 
 def preview(spec: SpecFile, overrides: Overrides = None, as_json: AsJson = False) -> None:
@@ -243,14 +260,14 @@ def _tracking(mlflow: str | None, name: str) -> list[Watcher]:
     return [Mlflow(mlflow, name)]
 
 
-def _options(executor: str, address: str | None, as_json: bool, also: Sequence[Watcher] = ()) -> Options:
+def _options(executor: str, address: str | None, form: Form, also: Sequence[Watcher] = ()) -> Options:
     from sweep.launching import Options, write_to_stderr
 
     stdout = sys.stdout
     watchers: list[Watcher] = []
 
     def watch(stored: StoredStudy) -> list[Watcher]:
-        watchers.append(watcher(stored.spec, stored.paths, as_json=as_json, stream=stdout))
+        watchers.append(watcher(stored.spec, stored.paths, form, stream=stdout))
         return [*also, *watchers]
 
     def announce(text: str) -> None:
@@ -263,29 +280,42 @@ def _options(executor: str, address: str | None, as_json: bool, also: Sequence[W
         ray={"address": address} if address else {},
         watchers=watch,
         announce=announce,
-        say=lambda line: typer.echo(line, err=as_json),
+        say=lambda line: say(line, form, stdout),
     )
 
 
-def _only_events(as_json: bool) -> AbstractContextManager[Any]:
-    """With --json, send what training functions print in this process to stderr: stdout is for JSON lines alone."""
-    return redirect_stdout(sys.stderr) if as_json else nullcontext()
+def say(line: str, form: Form, stream: TextIO | None = None) -> None:
+    """Say what is no event of a study."""
+    if form == "records":
+        from sweep.watch.records import said
+
+        line = said(line, time.time())
+    typer.echo(line, file=sys.stderr if form == "events" else stream)
 
 
-def watcher(spec: StudySpec, paths: StudyPaths, *, as_json: bool, stream: TextIO, screen: bool = False) -> Watcher:
+def _only_lines(form: Form) -> AbstractContextManager[Any]:
+    """Send what training functions print in this process to stderr, where stdout is for lines of JSON alone."""
+    return nullcontext() if form == "people" else redirect_stdout(sys.stderr)
+
+
+def watcher(spec: StudySpec, paths: StudyPaths, form: Form, *, stream: TextIO, screen: bool = False) -> Watcher:
     """How a study is shown on a stream: as JSON, as a live view on a terminal, as lines elsewhere.
 
     Args:
         spec: of the study.
         paths: its files.
-        as_json: each event as a line.
+        form: whom the stream is for.
         stream: where to.
         screen: whether a live view may take the whole terminal.
     """
-    if as_json:
+    if form == "events":
         from sweep.watch.lines import JsonLines
 
         return JsonLines(stream)
+    if form == "records":
+        from sweep.watch.records import Records
+
+        return Records(stream, paths)
     if stream.isatty() and not colourless():
         from rich.console import Console
 
@@ -298,10 +328,10 @@ def watcher(spec: StudySpec, paths: StudyPaths, *, as_json: bool, stream: TextIO
     return LineLog(stream, paths=paths)
 
 
-def _finish(stored: StoredStudy, as_json: bool) -> None:
+def _finish(stored: StoredStudy, form: Form) -> None:
     """Say how it ended; exit code 1 when the work failed, 130 when it was interrupted."""
     machine = stored.machine
-    if not as_json:
+    if form == "people":
         from sweep.watch.summary import summary
 
         console().print(summary(machine, stored.paths))

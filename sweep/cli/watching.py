@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sweep.cli.launching import Form, LogFormat, form_of, say, watcher
 from sweep.cli.options import STORAGE, Elsewhere, Storage, StudyName, console, find_study
 
 if TYPE_CHECKING:
@@ -29,31 +30,37 @@ def register(app: typer.Typer) -> None:
     app.command()(watch)
 
 
-def watch(study: StudyName, storage: Storage = STORAGE, address: Elsewhere = None, as_json: EventJson = False) -> None:
+def watch(
+    study: StudyName,
+    storage: Storage = STORAGE,
+    address: Elsewhere = None,
+    as_json: EventJson = False,
+    log_format: LogFormat = "text",
+) -> None:
     """Follow a study that runs elsewhere, until it ends; Ctrl-C leaves it alone."""
     import sys
 
-    from sweep.cli.launching import watcher
     from sweep.store import holding, study_folder
 
+    form = form_of(as_json, log_format)
     paths = find_study(storage, study)
     if not holding.is_at_work(paths):
         from sweep.watch import tables
 
-        if not as_json:
+        if form == "people":
             console().print(tables.status(study_folder.read(paths).machine, paths))
             typer.echo(f"Nobody works on {study} now: there is nothing to watch.", err=True)
         return
-    seen = watcher(study_folder.read_file(paths), paths, as_json=as_json, stream=sys.stdout, screen=True)
+    seen = watcher(study_folder.read_file(paths), paths, form, stream=sys.stdout, screen=True)
     try:
-        _follow(paths, seen)
+        _follow(paths, seen, form)
     except KeyboardInterrupt:
         typer.echo(f"{study} goes on; sweep watch {study} comes back.", err=True)
     finally:
         seen.close()
 
 
-def _follow(paths: StudyPaths, seen: Watcher) -> None:
+def _follow(paths: StudyPaths, seen: Watcher, form: Form) -> None:
     """Show what has been as it stands, then each event as it comes, while a driver is at work."""
     from sweep.store import holding
     from sweep.store.following import Follower
@@ -73,6 +80,9 @@ def _follow(paths: StudyPaths, seen: Watcher) -> None:
     if last is not None:
         # The state tells what came before; each event of it by itself would be an old story.
         seen.event(follower.machine, last)
+    if form == "records":
+        # Else nothing might come for hours, and a collector's user wonder whether it works.
+        say(f"{follower.spec.name} is at work: followed from here on", form)
     while True:
         # Asked first: what a driver writes before it ends is read after.
         live = holding.is_at_work(paths)

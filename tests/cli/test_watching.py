@@ -88,3 +88,56 @@ def test_watching_creates_nothing(launch, sweep, folder):
     before = sorted(path for path in folder.rglob("*") if "__pycache__" not in path.parts)
     sweep("watch", "toy", "--json")
     assert sorted(path for path in folder.rglob("*") if "__pycache__" not in path.parts) == before
+
+
+def test_who_collects_logs_gets_what_a_trial_prints_of_a_study_elsewhere(running):
+    command = [*COMMAND, "watch", "toy", "--log-format", "json"]
+    watch = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=running)
+    assert "is at work" in json.loads(watch.stdout.readline())["message"]
+    Path("go").touch()
+    records = [json.loads(line) for line in watch.stdout]
+    assert watch.wait(timeout=60) == 0
+    watch.stdout.close()
+    assert any(each["message"].startswith("epoch 2: loss") and each["trial"] == 0 for each in records)
+    assert all(each["study"] == "toy" for each in records)
+    assert records[-1]["event"] == "run_ended"
+
+
+LOUD = """
+import logging, sys, warnings
+
+def train(config, ctx):
+    logging.basicConfig(level="INFO", format="%(levelname)s %(message)s")
+    print("to stdout")
+    print("to stderr", file=sys.stderr)
+    warnings.warn("take care")
+    logging.info("by a logger")
+    ctx.report({"epoch": 1, "loss": 1.0})
+    if ctx.trial == 1:
+        raise ValueError("told to fail")
+"""
+
+
+@pytest.mark.parametrize("executor", ["inline", pytest.param("ray", marks=[pytest.mark.ray, pytest.mark.slow])])
+def test_stdout_is_json_alone_and_has_what_trials_print(folder, executor):
+    (folder / "train.py").write_text(LOUD)
+    command = [*COMMAND, "launch", "toy.yaml", "--executor", executor, "--set", "retries.max=0"]
+    command += ["--address", "local"] if executor == "ray" else []
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "SWEEP_LOG_FORMAT": "json"}
+    done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=120, check=False)
+    records = [json.loads(line) for line in done.stdout.splitlines()]
+    lines = {(each["message"], each["level"]) for each in records if each.get("trial") == 1 and "event" not in each}
+    assert {("to stdout", "info"), ("to stderr", "info"), ("INFO by a logger", "info")} <= lines
+    assert any("UserWarning: take care" in message and level == "warning" for message, level in lines)
+    assert ("ValueError: told to fail", "error") in lines
+    assert all(
+        each["attempt"] == 1 and each["rank"] == 0 for each in records if "trial" in each and "event" not in each
+    )
+    again = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
+    assert "is complete" in json.loads(again.stdout.splitlines()[-1])["message"]
+
+
+def test_asking_for_events_is_not_undone_by_the_environment(sweep, monkeypatch):
+    monkeypatch.setenv("SWEEP_LOG_FORMAT", "json")
+    done = sweep("launch", "toy.yaml", "--executor", "inline", "--json")
+    assert {"run_started", "run_ended"} <= {json.loads(line)["type"] for line in done.out.splitlines()}
