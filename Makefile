@@ -21,10 +21,6 @@ TORCHVISION ?= 0.29.1
 IMAGE := pytorch-cuda:v$(basename $(TORCH))
 TAG := $(IMAGE)$(if $(filter base,$(TARGET)),,-$(TARGET))
 
-# Tests that bear a second Ray beside theirs. Those of whole studies time out, and a job on a head needs Ray's agent,
-# of which there is one on a machine.
-TWO_RAYS := tests/contracts tests/executors
-
 .PHONY: launch test check format bench clean image lock
 
 launch: $(VENV)/.installed
@@ -32,9 +28,7 @@ launch: $(VENV)/.installed
 
 test: $(VENV)/.installed-dev
 	$(BIN)/pytest -rs -m "not ray and not slow" -n 2
-	$(BIN)/pytest -rs -m "slow and not ray" -n 2 --dist loadfile
-	$(BIN)/pytest -rs -m ray -n 2 --dist loadfile $(TWO_RAYS)
-	$(BIN)/pytest -rs -m ray $(TWO_RAYS:%=--ignore %)
+	$(BIN)/pytest -rs -m "slow or ray" -n 2 --dist loadfile
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .

@@ -2,7 +2,6 @@
 
 import json
 import platform
-import sys
 
 import pytest
 
@@ -122,22 +121,3 @@ def test_a_real_node_is_examined_by_a_task_on_it(ray_cluster, tmp_path):
     assert [finding.verdict for finding in together.findings] == ["ok"] * 4
     assert report.versions[0].python == report.versions[1].python == platform.python_version()
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.ray
-def test_a_cluster_is_examined_by_a_job_on_its_head(ray_cluster, tmp_path, monkeypatch):
-    command = by_job.command
-    # The head of this test is this machine, where plain `python` may be another one.
-    monkeypatch.setattr(by_job, "command", lambda *folders: command(*folders).replace("python", sys.executable, 1))
-    address = f"http://{ray_cluster._private.worker.global_worker.node.webui_url}"
-    monkeypatch.setattr(jobs, "AGENT_S", 20.0)
-    try:
-        report = by_job.examine_by_job(address, tmp_path / "studies", tmp_path / "registry")
-    except InputError as error:
-        if "No available agent" in str(error):
-            pytest.skip("another Ray on this machine has the port of this one's agent, 52365, which takes the jobs")
-        raise
-    node, together = report.places
-    assert "PyTorch" in {finding.name for finding in node.findings}
-    assert [finding.verdict for finding in together.findings] == ["ok"] * 4
-    assert [versions.place for versions in report.versions][-1] == "this machine"

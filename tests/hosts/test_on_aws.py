@@ -19,7 +19,7 @@ from sweep.store.paths import study_paths
 
 ABSENT = missing() or missing_packages()
 pytestmark = [
-    # Not `ray`, whose tests run one after the other: these hosts have a network of their own.
+    # Not `ray`: it is on hosts with a network of their own that Ray runs.
     pytest.mark.slow,
     pytest.mark.skipif(bool(ABSENT), reason=ABSENT or "a cloud can be made"),
     pytest.mark.timeout(900),

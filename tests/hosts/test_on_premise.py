@@ -14,7 +14,7 @@ from sweep.store.events import read
 from sweep.store.paths import study_paths
 
 pytestmark = [
-    # Not `ray`, whose tests run one after the other: these hosts have a network of their own.
+    # Not `ray`: it is on hosts with a network of their own that Ray runs.
     pytest.mark.slow,
     pytest.mark.skipif(bool(missing()), reason=missing() or "a lab can be made"),
     pytest.mark.timeout(900),

@@ -126,3 +126,14 @@ def test_wrong_input_has_the_exit_code_and_the_words_that_it_has_here(there, tmp
     stranger = there("status", "short", token="6" * 64)
     assert stranger.returncode == 2
     assert "no Ray cluster takes a job" in stranger.stderr
+
+
+@pytest.mark.ray
+def test_a_cluster_is_examined_by_a_job_on_its_head(there, tmp_path):
+    asked = there("doctor", "--storage", str(tmp_path / "studies"), "--registry", str(tmp_path / "registry"), "--json")
+    report = json.loads(asked.stdout)
+    node, together = report["places"]
+    assert "PyTorch" in {finding["name"] for finding in node["findings"]}
+    assert [finding["verdict"] for finding in together["findings"]] == ["ok"] * 4
+    assert report["versions"][-1]["place"] == "this machine"
+    assert asked.returncode == (1 if "fail" in {finding["verdict"] for finding in node["findings"]} else 0)
