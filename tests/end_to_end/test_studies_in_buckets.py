@@ -13,6 +13,8 @@ import processes
 import pytest
 
 from sweep.store.buckets import Bucket
+from sweep.store.paths import place, study_paths
+from sweep.watch.ui.feed import Feed
 
 TRIALS = 5
 EXECUTORS = ["inline", pytest.param("ray", marks=pytest.mark.ray)]
@@ -212,3 +214,28 @@ def test_nodes_need_no_folder_in_common(tmp_path, bucket):
     trained = Counter((trial, epoch) for trial, _, epoch in study.epochs())
     assert max(trained.values()) == 1, "and none was trained twice"
     assert not list(study.copies.rglob("state.*")), "the driver keeps no checkpoints"
+
+
+@pytest.mark.slow
+def test_the_page_of_another_machine_follows_a_study_in_a_bucket(tmp_path, bucket, monkeypatch):
+    study = Study(tmp_path, "inline", bucket)
+    study.fail(0)
+    study.hold(1, 2)
+    study.start("launch", "hardy.yaml", "--yes", "--set", "retries.max=0")
+    study.wait_for(lambda: study.sent("attempt_ended"), "the first trial's failure")
+    study.mend()
+    monkeypatch.setenv("SWEEP_BUCKET_CACHE", str(tmp_path / "another"))
+    feed = Feed(study_paths(place(f"{bucket}/studies"), "hardy"))
+    feed.look()
+    state = feed.state()
+    assert (state["live"], state["state"]) == (True, "running")
+    # The log came with it, from the bucket.
+    (failure,) = state["failures"]
+    assert "ValueError: told to fail" in failure["tail"]
+    assert failure["log"].startswith(bucket)
+    assert "ValueError: told to fail" in feed.story(0)["attempts"][0]["tail"]
+    study.release()
+    assert study.ended() == 0, study.output()
+    feed.look()
+    assert (feed.state()["live"], feed.state()["state"]) == (False, "complete")
+    assert len(feed.rows()) == TRIALS

@@ -121,7 +121,8 @@ function showFailures() {
   keyed(at("failed"), state.failures, (each) => `${each.trial}.${each.attempt}`, (each) => el("div", {},
     el("p", {}, trialLink(each.trial), `, attempt ${each.attempt}: `, el("b", { class: "is-failed" }, each.reason),
       el("span", { class: "muted" }, each.final ? "" : " (tried again)")),
-    el("details", {}, el("summary", {}, each.log), el("pre"))), (node, each) => {
+    // How the newest ended is seen at once.
+    el("details", { open: each === state.failures[0] }, el("summary", {}, each.log), el("pre"))), (node, each) => {
     node.lastChild.hidden = !each.tail;
     say(node.lastChild.lastChild, each.tail);
   });
