@@ -7,6 +7,7 @@ trials end at their next report, and `sweep resume` goes on.
 from __future__ import annotations
 
 import asyncio
+import os
 import shlex
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -33,6 +34,9 @@ INTERRUPTED = 130
 _AGENT_POLL_S = 0.5
 _RETRY_S, _PAUSE_S = 2.0, 0.2
 _TRIES = 30
+SPOKEN = ("SWEEP_LOG_FORMAT",)
+"""Settings of this machine's environment that a verb has there, too."""
+
 _HEADLINE = "Running entrypoint for job "
 """The last line that Ray writes into a job's log before the job's own."""
 
@@ -176,7 +180,12 @@ def _environment(folder: Path) -> dict[str, Any]:
         "working_dir": str(folder),
         "excludes": list(EXCLUDED),
         **own_version(),
-        "env_vars": {"RAY_JOB_STOP_SIGNAL": "SIGINT", "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_WAIT_S)},
+        "env_vars": {
+            "RAY_JOB_STOP_SIGNAL": "SIGINT",
+            "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_WAIT_S),
+            # How a verb speaks is said where it is typed.
+            **{name: os.environ[name] for name in SPOKEN if name in os.environ},
+        },
     }
 
 

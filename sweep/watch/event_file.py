@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from sweep.core.space import constants
 from sweep.core.spec import Choice, Constant, Parameter, StudySpec
 from sweep.core.trial import Trial, TrialState
 from sweep.watch.text import shown
@@ -76,7 +77,10 @@ def _hparams(spec: StudySpec, trial: Trial, ended: float | None) -> list[tuple[s
     """The plugin's records: the study's space, this trial's config, and at its end how it came to that."""
     from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 
+    # What is the same for all would only push the metric out of sight.
+    same = constants(spec)
     names = [*spec.parameters, *(name for name in trial.config if name not in spec.parameters)]
+    names = [name for name in names if name not in same]
     infos = [_info(name, spec.parameters.get(name), trial.config.get(name)) for name in names]
     types = {info.name: info.type for info in infos}
     objective = api_pb2.MetricName(tag=f"hparam/{spec.objective.name}")
@@ -84,7 +88,7 @@ def _hparams(spec: StudySpec, trial: Trial, ended: float | None) -> list[tuple[s
     # Every trial writes it, since TensorBoard takes the first it finds: it is about the study, not the trial.
     experiment = api_pb2.Experiment(name=spec.name, hparam_infos=infos, metric_infos=metrics)
     start = plugin_data_pb2.SessionStartInfo(group_name=f"trial {trial.number}", start_time_secs=trial.created)
-    for name, value in trial.config.items():
+    for name, value in ((name, trial.config[name]) for name in names if name in trial.config):
         _set(start.hparams[name], value, as_text=types[name] == api_pb2.DATA_TYPE_STRING)
     data = plugin_data_pb2.HParamsPluginData
     records = [

@@ -48,8 +48,8 @@ def there(cluster, tmp_path):
     (tmp_path / "short.yaml").write_text(SPEC.replace("TRIALS", "3"))
     (tmp_path / "long.yaml").write_text(SPEC.replace("TRIALS", "60"))
 
-    def run(*words, token=TOKEN):
-        environment = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token}
+    def run(*words, token=TOKEN, **settings):
+        environment = {**os.environ, **settings, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token}
         for name in ("RAY_ADDRESS", "SWEEP_STORAGE", "SWEEP_REGISTRY"):
             environment.pop(name, None)
         command = [sys.executable, "-m", "sweep", *words, "--address", address]
@@ -84,6 +84,16 @@ def test_a_study_is_launched_followed_and_read_from_a_machine_that_holds_nothing
     status = json.loads(there("status", "short", "--json").stdout)
     assert status["state"] == "complete"
     assert "at epoch 3" in there("logs", "short", "0").stdout
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_who_collects_logs_here_gets_objects_of_what_is_printed_there(there):
+    done = there("launch", "short.yaml", "--name", "spoken", SWEEP_LOG_FORMAT="json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    records = [json.loads(line) for line in done.stdout.splitlines()]
+    printed = {(each.get("trial"), each["message"]) for each in records if "event" not in each}
+    assert {(trial, "at epoch 3") for trial in range(3)} <= printed
 
 
 @pytest.mark.ray

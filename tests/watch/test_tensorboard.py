@@ -67,7 +67,11 @@ def test_every_ended_trial_is_on_the_hparams_page(paths):
         failed = trial.state is TrialState.FAILED
         assert end.status == (api_pb2.STATUS_FAILURE if failed else api_pb2.STATUS_SUCCESS)
         experiment = metadata.parse_experiment_plugin_data(content[metadata.EXPERIMENT_TAG])
-        assert [info.name for info in experiment.hparam_infos] == ["lr", "optimizer", "mixed", "width"]
+        assert [info.name for info in experiment.hparam_infos] == [
+            "lr",
+            "optimizer",
+            "mixed",
+        ]  # not width, which all share
         assert experiment.hparam_infos[0].domain_interval.max_value == 0.1
         assert [each.string_value for each in experiment.hparam_infos[1].domain_discrete.values] == ["adamw", "sgd"]
         assert experiment.metric_infos[0].name.tag == "hparam/val_loss"
