@@ -5,12 +5,12 @@
 - view: the live view on a terminal of 120 columns and 40 rows with 16 trials at work and 10 reports a second, as the
   share of a core that its process takes beyond one that only takes the same events in. Promised: 3 %.
 - report: `sweep report` of 1,000 trials. Promised: 10 s and 5 MB.
-- beside: the same study on two warm Ray workers that are always busy, five reports a second each, with lines into a
-  file; with the live view on a terminal; with lines and `sweep watch` on a terminal beside it; with lines and `sweep
-  ui` beside it, whose page is followed. In turn; wall time, seconds of a training step, and the CPU seconds of what
-  watches beside.
+- beside: a study on two Ray workers that are always busy. In turn nobody watches, `sweep watch` does on a terminal,
+  nobody does, `sweep ui` does, with a page that follows the study: a window of 12 s each, its first 4 s not counted.
+  Told is what a training step takes while somebody watches, as a ratio to the windows before and after; the control is
+  the same ratio where nobody watches in between.
 
-The machine's other work shows in the wall times, so the spread is printed. Ten minutes.
+The machine's other work shows in each window, so the spread is printed beside the medians. Seven minutes.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import os
 import pty
 import re
 import resource
+import signal
 import statistics
 import struct
 import subprocess
@@ -32,9 +33,10 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.cookiejar import CookieJar
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -51,6 +53,7 @@ ROWS, COLUMNS = 40, 120
 AT_WORK, REPORTS_A_SECOND = 16, 10
 VIEW_S = 15.0
 PROMISED_SHARE, PROMISED_REPORT_S, PROMISED_REPORT_MB = 0.03, 10.0, 5.0
+STEP_S, WINDOW_S, SETTLING_S = 0.1, 12.0, 4.0
 SWEEP = [sys.executable, "-m", "sweep"]
 
 TRAIN = """
@@ -59,22 +62,20 @@ import time
 def train(config, ctx):
     for epoch in range(1, 21):
         began = time.perf_counter()
-        spent = time.thread_time()
         total = 0
         for i in range({rounds}):
             total += i * i
-        ctx.report({{"epoch": epoch, "loss": config["x"] + 1 / epoch, "seconds": time.perf_counter() - began,
-                    "cpu_seconds": time.thread_time() - spent}})
+        ctx.report({{"epoch": epoch, "loss": config["x"] + 1 / epoch, "seconds": time.perf_counter() - began}})
 """
 SPEC = """
-name: {name}
+name: watched
 entrypoint: train.py:train
-metric: {{name: loss, goal: minimize}}
-parameters: {{x: {{min: 0.0, max: 1.0}}}}
-search: {{algorithm: random}}
-scheduler: {{type: none, max_t: 20}}
-budget: {{trials: 6}}
-resources: {{cpu: 1}}
+metric: {name: loss, goal: minimize}
+parameters: {x: {min: 0.0, max: 1.0}}
+search: {algorithm: random}
+scheduler: {type: none, max_t: 20}
+budget: {trials: 10000}
+resources: {cpu: 1}
 """
 
 
@@ -198,98 +199,85 @@ def report(repeats: int) -> bool:
 # Beside training
 
 
-class Watched:
-    """One run of the study, and what it took."""
+class Busy:
+    """A study at work, and who watches it."""
 
-    def __init__(self, folder: Path, name: str) -> None:
-        self.folder, self.name = folder, name
-        (folder / f"{name}.yaml").write_text(SPEC.format(name=name))
-        self.events = folder / "studies" / name / "events.jsonl"
-        self.watcher_cpu_s = 0.0
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (folder / "train.py").write_text(TRAIN.format(rounds=rounds_for(STEP_S)))
+        (folder / "watched.yaml").write_text(SPEC)
+        self.events = folder / "studies" / "watched" / "events.jsonl"
+        self._nowhere = (folder / "out.log").open("w")
+        self.driver = self._start([*SWEEP, "launch", "watched.yaml", "--address", "local", "--yes"])
+        while '"reported"' not in (self.events.read_text() if self.events.is_file() else ""):
+            if self.driver.poll() is not None:
+                raise SystemExit((folder / "out.log").read_text())
+            time.sleep(0.2)
 
-    def run(self, side: str) -> None:
-        """Launch it, watched so."""
-        launch = [*SWEEP, "launch", f"{self.name}.yaml", "--address", "local", "--yes"]
-        if side == "live view":
-            with terminal() as screen:
-                self._start(launch, screen).wait()
-            return
-        with Path(os.devnull).open("w") as nowhere:
-            driver = self._start(launch, nowhere.fileno())
-            while driver.poll() is None and '"attempt_started"' not in self._log():
-                time.sleep(0.05)
-            beside = {"sweep watch": self._watch, "sweep ui": self._ui}.get(side)
-            if beside is not None:
-                beside(driver)
-            driver.wait()
-
-    def _start(self, command: list[str], out: int) -> subprocess.Popen[bytes]:
+    def _start(self, command: list[str], out: int | None = None) -> subprocess.Popen[bytes]:
+        place: Any = self._nowhere if out is None else out
         return subprocess.Popen(
-            command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=terminal_environment()
+            command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=place, stderr=place, env=terminal_environment()
         )
 
-    def _log(self) -> str:
-        return self.events.read_text() if self.events.is_file() else ""
+    def end(self) -> None:
+        """Stop the study."""
+        self.driver.send_signal(signal.SIGINT)
+        self.driver.wait()
+        self._nowhere.close()
 
-    def _watch(self, driver: subprocess.Popen[bytes]) -> None:
+    @contextmanager
+    def nobody(self) -> Iterator[None]:
+        """Nobody watches."""
+        yield
+
+    @contextmanager
+    def watch(self) -> Iterator[None]:
+        """`sweep watch` does, on a terminal."""
         with terminal() as screen:
-            self._accounted(self._start([*SWEEP, "watch", self.name], screen), driver, end=False)
+            watcher = self._start([*SWEEP, "watch", "watched"], screen)
+            yield
+            watcher.send_signal(signal.SIGINT)
+            watcher.wait()
 
-    def _ui(self, driver: subprocess.Popen[bytes]) -> None:
-        command = [*SWEEP, "ui", "--port", "0", "--storage", "studies"]
-        server = subprocess.Popen(
-            command, cwd=self.folder, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}
-        )
-        assert server.stdout is not None
-        address = ""
-        while not address:
-            address = next(iter(re.findall(r"http://\S+", server.stdout.readline())), "")
-        threading.Thread(target=self._follow_page, args=(address,), daemon=True).start()
-        self._accounted(server, driver, end=True)
+    @contextmanager
+    def ui(self) -> Iterator[None]:
+        """`sweep ui` does, with a page open."""
+        told = self.folder / "ui.log"
+        with told.open("w") as out:
+            server = self._start([*SWEEP, "ui", "--port", "0", "--no-open", "--storage", "studies"], out.fileno())
+            while not (found := re.findall(r"http://\S+", told.read_text())):
+                time.sleep(0.05)
+            threading.Thread(target=self._follow_page, args=(found[0],), daemon=True).start()
+            yield
+            server.send_signal(signal.SIGINT)
+            server.wait()
 
     def _follow_page(self, address: str) -> None:
         """As a browser with the study's page open does."""
         browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(CookieJar()))
         host = address.partition("?")[0].rstrip("/")
-        browser.open(address).read()
-        browser.open(f"{host}/studies/{self.name}").read()
-        try:
-            with browser.open(f"{host}/api/studies/{self.name}/stream") as stream:
+        with suppress(OSError):
+            browser.open(address).read()
+            browser.open(f"{host}/studies/watched").read()
+            with browser.open(f"{host}/api/studies/watched/stream") as stream:
                 while stream.readline():
                     pass
-        except OSError:
-            pass
 
-    def _accounted(
-        self, watcher: subprocess.Popen[str] | subprocess.Popen[bytes], driver: object, *, end: bool
-    ) -> None:
-        """Note what the watcher took of the processor, till the driver has ended."""
-        driver.wait()  # type: ignore[attr-defined]
-        if end:
-            watcher.terminate()
-        self.watcher_cpu_s = _cpu_of(watcher.pid)
-
-    def wall_s(self) -> float:
-        """From the first attempt's start to the last one's end."""
-        events = [json.loads(line) for line in self._log().splitlines()]
-        times = [each["time"] for each in events if each["type"] in ("attempt_started", "attempt_ended")]
-        return float(max(times) - min(times))
-
-    def steps_s(self, name: str) -> list[float]:
-        """What each step took, in the training function's own measure."""
-        events = [json.loads(line) for line in self._log().splitlines()]
-        return [each["metrics"][name] for each in events if each["type"] == "reported"]
+    def steps(self) -> list[tuple[float, float, float]]:
+        """When each step began and ended, and what the function itself says it took."""
+        found = []
+        for line in self.events.read_text().splitlines()[:-1]:
+            each = json.loads(line)
+            if each["type"] == "reported":
+                took = each["metrics"]["seconds"]
+                found.append((each["time"] - took, each["time"], took))
+        return found
 
 
 def _children_s() -> float:
     """Seconds of processor that children have taken, those that were waited for."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
-
-
-def _cpu_of(pid: int) -> float:
-    """Seconds of processor that a child has taken; it is reaped."""
-    _, _, usage = os.wait4(pid, 0)
     return usage.ru_utime + usage.ru_stime
 
 
@@ -303,35 +291,42 @@ def rounds_for(seconds: float) -> int:
 
 
 def beside(repeats: int) -> None:
-    """Print wall times and steps of each side, and their ratios to the first."""
-    sides = ("lines", "live view", "sweep watch", "sweep ui")
-    walls: dict[str, list[float]] = {side: [] for side in sides}
-    steps: dict[str, list[float]] = {side: [] for side in sides}
-    spent: dict[str, list[float]] = {side: [] for side in sides}
-    trained = 0.0
+    """Print what a step takes while somebody watches."""
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        (folder / "train.py").write_text(TRAIN.format(rounds=rounds_for(0.2)))
-        for turn in range(repeats):
-            for side in sides:
-                run = Watched(folder, f"run-{turn}-{side.replace(' ', '-')}")
-                run.run(side)
-                print(f"{side}: {run.wall_s():.1f} s", file=sys.stderr)
-                walls[side].append(run.wall_s())
-                steps[side].append(statistics.median(run.steps_s("seconds")))
-                spent[side].append(run.watcher_cpu_s)
-                trained = sum(run.steps_s("cpu_seconds"))
-    print("| watched by | wall s | ratio (min to max) | s of a step | ratio | CPU s of what watches beside |")
-    print("|---|---|---|---|---|---|")
-    for side in sides:
-        ratios = [mine / bare for mine, bare in zip(walls[side], walls["lines"], strict=True)]
-        by_step = [mine / bare for mine, bare in zip(steps[side], steps["lines"], strict=True)]
+        busy = Busy(Path(name))
+        sides = {"nobody": busy.nobody, "sweep watch": busy.watch, "sweep ui": busy.ui}
+        order = [
+            side
+            for _ in range(2 * repeats)
+            for side in ("sweep watch", "nobody", "sweep ui", "nobody", "nobody", "nobody")
+        ]
+        windows: list[tuple[str, float, float]] = []
+        try:
+            for side in ["nobody", *order]:
+                with sides[side]():
+                    began = time.time()
+                    time.sleep(WINDOW_S)
+                    windows.append((side, began + SETTLING_S, time.time()))
+        finally:
+            busy.end()
+        steps = busy.steps()
+    taken = [
+        statistics.fmean(took for start, end, took in steps if began <= start and end <= ended)
+        for _, began, ended in windows
+    ]
+    ratios: dict[str, list[float]] = {side: [] for side in sides}
+    for place in range(1, len(windows) - 1):
+        around = {windows[place - 1][0], windows[place + 1][0]}
+        if around == {"nobody"}:
+            ratios[windows[place][0]].append(2 * taken[place] / (taken[place - 1] + taken[place + 1]))
+    print("| who watches | s of a training step | ratio to before and after | min to max | windows |")
+    print("|---|---|---|---|---|")
+    for side, found in ratios.items():
+        mine = [took for (one, _, _), took in zip(windows, taken, strict=True) if one == side]
         print(
-            f"| {side} | {statistics.median(walls[side]):.1f} | {statistics.median(ratios):.3f} "
-            f"({min(ratios):.3f} to {max(ratios):.3f}) | {statistics.median(steps[side]):.3f} | "
-            f"{statistics.median(by_step):.3f} | {statistics.median(spent[side]):.1f} |"
+            f"| {side} | {statistics.median(mine):.3f} | {statistics.median(found):.3f} | {min(found):.2f} to "
+            f"{max(found):.2f} | {len(found)} |"
         )
-    print(f"\nthe training itself: {trained:.0f} CPU seconds a run")
 
 
 PARTS: dict[str, Callable[[int], object]] = {"view": view_share, "report": report, "beside": beside}

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import warnings
 from collections import Counter
 from contextlib import suppress
@@ -239,3 +240,24 @@ def test_the_page_of_another_machine_follows_a_study_in_a_bucket(tmp_path, bucke
     feed.look()
     assert (feed.state()["live"], feed.state()["state"]) == (False, "complete")
     assert len(feed.rows()) == TRIALS
+
+
+@pytest.mark.slow
+def test_lines_of_a_study_in_a_bucket_are_collected_on_another_machine(tmp_path, bucket, monkeypatch):
+    study = Study(tmp_path, "inline", bucket)
+    study.hold(1, 2)
+    study.start("launch", "hardy.yaml", "--yes")
+    study.wait_for(lambda: study.sent("attempt_ended"), "a trial's end")
+    monkeypatch.setenv("SWEEP_BUCKET_CACHE", str(tmp_path / "another"))
+    command = study.command("watch", study.url, "--log-format", "json")
+    watch = subprocess.Popen(command, cwd=tmp_path, env=study.environment(), stdout=subprocess.PIPE, text=True)
+    assert "is at work" in watch.stdout.readline()
+    study.release()
+    records = [json.loads(line) for line in watch.stdout]
+    watch.stdout.close()
+    assert watch.wait(timeout=60) == 0
+    assert study.ended() == 0, study.output()
+    last = TRIALS - 1
+    printed = [each["message"] for each in records if each.get("trial") == last and "event" not in each]
+    assert [line.partition(":")[0] for line in printed] == ["epoch 1", "epoch 2", "epoch 3", "ended"]
+    assert records[-1]["event"] in ("run_ended", "promoted", "promotions_done")
