@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from sweep.core import commands as core
 from sweep.core import control, limits
 from sweep.core import events as ev
+from sweep.core.command_line import split
 from sweep.core.protocols import Advisor, Capacity, Decision, GpuMemory, NodeChange, Placement, Sampler
 from sweep.core.seeds import derive
 from sweep.core.space import NoConfigError, Space, varying
@@ -49,7 +50,7 @@ class Driver:
         files: of its trials.
         log: open for appending.
         sampler: has been told of the trials there are.
-        entrypoint: checked, absolute where it names a file.
+        entrypoint: checked, absolute where it names a file; "" for a command.
         working_dir: put first on the training process's sys.path.
         recorders: are told what the sampler is told.
         watchers: are told of every event.
@@ -434,6 +435,8 @@ class Driver:
             saved=self.study.saved(trial.number),
             batch_split=command.batch_split,
             profile=trial.number in self._profiled,
+            command=tuple(split(spec.command)) if spec.command else (),
+            metrics=tuple(metric.name for metric in spec.metrics),
         )
 
 

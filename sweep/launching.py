@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import sweep
 from sweep.controlling import take_up
-from sweep.core import algorithms, feasibility, limits
+from sweep.core import algorithms, command_preview, feasibility, limits
 from sweep.core.events import PromotionsDone
 from sweep.core.protocols import Capacity, Executor, RunAttempt, Sampler
 from sweep.core.resolved import spec_sha256
@@ -34,6 +34,7 @@ from sweep.store.holding import Hold
 from sweep.store.paths import Place, StudyPaths, place, study_paths
 from sweep.store.study_folder import StoredStudy
 from sweep.training.entrypoints import check as check_entrypoint
+from sweep.training.scripts.checking import check as check_command
 from sweep.training.fused import keys
 from sweep.watch.text import counted
 
@@ -77,7 +78,7 @@ def check(spec: StudySpec, base_dir: Path, *, source: str = "") -> str:
     """See that a file can be launched, before anything is made or started.
 
     Returns:
-        The entrypoint, with an absolute path where it names a file.
+        The entrypoint, with an absolute path where it names a file; "" where the file has a command.
 
     Raises:
         InputError: what stands in the way.
@@ -85,9 +86,13 @@ def check(spec: StudySpec, base_dir: Path, *, source: str = "") -> str:
     refusals = unsupported(spec) or feasibility.problems(spec)
     if refusals:
         raise SpecError(refusals)
-    if spec.entrypoint is None:
+    entrypoint = ""
+    if spec.command is not None:
+        check_command(spec.command, _working_dir(spec, base_dir))
+    elif spec.entrypoint is None:
         raise InputError(f"{source or spec.name}: entrypoint: missing.")
-    entrypoint = check_entrypoint(spec.entrypoint, base_dir, _working_dir(spec, base_dir))
+    else:
+        entrypoint = check_entrypoint(spec.entrypoint, base_dir, _working_dir(spec, base_dir))
     storage = storage_of(spec, base_dir)
     study_folder.check_storage(storage)
     if not study_folder.exists(study_paths(storage, spec.name)):
@@ -175,7 +180,7 @@ def resume(paths: StudyPaths, *, options: Options | None = None) -> StoredStudy:
 
 
 def _executor(spec: StudySpec, paths: StudyPaths, options: Options, base_dir: Path) -> Executor:
-    from sweep.training.attempt import run_attempt, warm_up
+    from sweep.training.attempt import no_warm_up, run_attempt, warm_up
     from sweep.training.carrying import carrying
     from sweep.training.fused.attempt import fusing, run_alone
 
@@ -196,7 +201,8 @@ def _executor(spec: StudySpec, paths: StudyPaths, options: Options, base_dir: Pa
             together = fusing(spec)
             return WarmExecutor(
                 attempts(run_alone if together else run_attempt),
-                warm_up,
+                # A script has a process of its own, to which the GPU's memory belongs.
+                no_warm_up if spec.command else warm_up,
                 spec.resources,
                 study=spec.name,
                 ray_options=ray,
@@ -227,7 +233,7 @@ def _open(executor: Executor, spec: StudySpec) -> Capacity:
     """Take hold of the machines; the notes say what becomes of `resources.fuse` and of GPU-hours too."""
     capacity = executor.open()
     notes = (*keys.notes(spec, executor.name), *algorithms.notes(spec), *feasibility.notes(spec))
-    notes += limits.notes(spec, capacity.gpu)
+    notes += (*limits.notes(spec, capacity.gpu), *command_preview.notes(spec))
     return replace(capacity, notes=(*capacity.notes, *notes))
 
 

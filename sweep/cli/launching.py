@@ -95,6 +95,8 @@ def launch(
         _print_plan(loaded, executor, address)
         if not yes and sys.stdin.isatty() and sys.stdout.isatty():
             typer.confirm("Start?", default=True, abort=True)
+    if profile and loaded.command is not None:
+        raise InputError("--profile: a script is a process of its own. Let it trace itself: torch.profiler.profile.")
     if profile and loaded.resources.fuse > 1:
         raise InputError("--profile: trials that are fused train in one process. Add --set resources.fuse=1.")
     tracking = _tracking(mlflow, loaded.name)
@@ -226,7 +228,7 @@ def _plan(spec: StudySpec, executor: str = "ray", address: str | None = None) ->
     Raises:
         ResourceError: this machine can't hold a trial, and no cluster at an address is to do so.
     """
-    from sweep.core import algorithms, feasibility, limits, plan
+    from sweep.core import algorithms, command_preview, feasibility, limits, plan
     from sweep.core.capacity import Grant, at_once, grant
     from sweep.executors.machine import this_machine
     from sweep.training.fused import keys
@@ -244,7 +246,7 @@ def _plan(spec: StudySpec, executor: str = "ray", address: str | None = None) ->
     lanes = spec.resources.fuse if executor == "ray" and keys.can_fuse(spec) else 1
     made = plan.make(spec, slots=at_once(spec.resources, slots, lanes), gpu=granted.gpu)
     notes = (*keys.notes(spec, executor), *algorithms.notes(spec), *feasibility.notes(spec))
-    notes += limits.notes(spec, granted.gpu)
+    notes += (*limits.notes(spec, granted.gpu), *command_preview.notes(spec))
     return plan_view(spec, made, (*granted.notes, *notes))
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
+from sweep.core.flow import flow
 from sweep.core.groups import Member, members
 from sweep.core.messages import explained
 from sweep.core.names import NAME
@@ -45,7 +46,7 @@ def load(text: str, *, source: str, overrides: Sequence[str] = ()) -> StudySpec:
     try:
         tree, problems = parse(text, source)
     except YamlError as error:
-        raise SpecError([str(error.problem)]) from error
+        raise SpecError([f"{error.problem}{_hint(text)}"]) from error
     start = Mark(source)
     if tree is None:
         example = "Three keys are enough: entrypoint, metric, parameters."
@@ -75,6 +76,12 @@ def load_plain(content: Mapping[str, Any], *, source: str = "spec", overrides: S
         raise SpecError([str(error.problem)]) from error
     problems += apply_overrides(tree, overrides)
     return _Reading(tree, problems, start).spec()
+
+
+def _hint(text: str) -> str:
+    """A command that begins with a macro is a map to YAML, and then there is something behind it."""
+    found = re.search(r"^command:[ ]*(\{\w+\} .+)$", text, re.MULTILINE)
+    return f" Put the command in quotes: command: {flow(found[1].rstrip())}" if found else ""
 
 
 class _Broken(NamedTuple):

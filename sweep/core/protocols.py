@@ -52,7 +52,7 @@ class Placement:
         trial: number of the trial, from 0.
         attempt: number of this attempt, from 1.
         config: parameter name to value.
-        entrypoint: `package.module:function` or `/abs/path/file.py:function`.
+        entrypoint: `package.module:function` or `/abs/path/file.py:function`; "" where there is a command.
         seed: of this trial, the same in each attempt; 0 <= seed < 2**31.
         time_attr: the metric that counts fidelity, e.g. "epoch".
         max_t: the fidelity at which a trial is complete.
@@ -71,6 +71,8 @@ class Placement:
         saved: fidelities at which a checkpoint is written too, whatever `checkpoint_every` says: where the trial may
             pause.
         profile: whether a part of the training is to be traced.
+        command: the words of a script, macros left in, that is run in place of the entrypoint.
+        metrics: what a script's report has to have, when it is read from the lines that it prints.
     """
 
     study: str
@@ -94,6 +96,8 @@ class Placement:
     judged: tuple[int, ...] | None = None
     saved: tuple[int, ...] = ()
     profile: bool = False
+    command: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
 
     def saves(self, before: int, t: int) -> bool:
         """Whether a checkpoint is due with the report at fidelity `t`, the one before having been at `before`."""

@@ -132,8 +132,6 @@ class Refusals:
 
     def _top(self) -> None:
         entries = self._entries(self._tree)
-        if "command" in entries and isinstance(entries["command"].value, list):
-            self._command_list(self._tree.keys["command"], entries.pop("command").plain())
         for key in [key for key in entries if key not in file_keys(StudySpec)]:
             mark, node = self._tree.keys[key], entries.pop(key)
             if key in RENAMED:
@@ -144,12 +142,6 @@ class Refusals:
                 self._moved(mark, (key,), node, MOVES[""][key])
             else:
                 self._refuse_unknown(mark, (key,), file_keys(StudySpec), "")
-
-    def _command_list(self, mark: Mark, words: list[Any]) -> None:
-        program = next((word for word in words if isinstance(word, str) and word.endswith(".py")), None)
-        line = f"entrypoint: {program or 'package.module'}:{'train' if program else 'function'}"
-        told = f"a list of words is W&B's spelling. Name the function that trains. Write: {line}"
-        self._refuse(mark, ("command",), told, also=("entrypoint",))
 
     def _entries(self, node: Node) -> dict[str, Node]:
         return node.value if isinstance(node.value, dict) else {}

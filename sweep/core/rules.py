@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sweep.core.activation import holds, told_condition
 from sweep.core.algorithm_rules import algorithm_faults
+from sweep.core.command_rules import command_faults
 from sweep.core.expressions import compares, names_in
 from sweep.core.flow import flow
 from sweep.core.groups import NAME_PART, NAME_RULE
@@ -68,6 +69,8 @@ def study_faults(parts: Mapping[str, Any], broken: frozenset[str] = frozenset())
     known = [*parameters, *broken]
     if "entrypoint" in parts and "command" in parts:
         yield from _entrypoint(parts["entrypoint"], parts["command"])
+    if parts.get("command") is not None:
+        yield from command_faults(parts["command"], parameters, parts.get("derived", {}), known)
     if "metric" in parts:
         yield from _metric(parts["metric"], parts.get("scheduler"))
     if "parameters" in parts and not broken:
@@ -97,7 +100,7 @@ def _entrypoint(entrypoint: str | None, command: str | None) -> Iterator[Fault]:
     if entrypoint is not None and command is not None:
         yield Fault(("command",), "stands beside entrypoint. Keep exactly one of them.", ())
     if entrypoint is None and command is None:
-        text = "is missing. Name the training function: entrypoint: package.module:function."
+        text = "is missing. Name the training function: entrypoint: package.module:function; or command: a script's."
         yield Fault(("entrypoint",), text, ())
 
 

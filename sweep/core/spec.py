@@ -101,6 +101,24 @@ def _environment_text(value: Any) -> Any:
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
+def _words(value: Any) -> Any:
+    if not isinstance(value, list):
+        if value is None or isinstance(value, str):
+            return value
+        raise refuse(f"expected a text or a list of words, got {described(value)}. Write: python train.py {{args}}.")
+    return [_word(item) for item in value]
+
+
+def _word(value: Any) -> str:
+    # Unquoted in a list, {args} is a map with a key and no value to YAML.
+    if isinstance(value, dict) and len(value) == 1 and next(iter(value.values())) is None:
+        return f"{{{next(iter(value))}}}"
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        told = described(value)
+        raise refuse(f"a word is {told}. Words are texts and numbers; put quotes around {told.split()[-1]}.")
+    return value if isinstance(value, str) else str(value)
+
+
 def _named_study(value: Any) -> Any:
     return {"study": value} if isinstance(value, str) else value
 
@@ -343,8 +361,8 @@ class Basics(Section):
     """The study's name and folder; the file's name when it is left out."""
     entrypoint: str | None = None
     """The training function: package.module:function or path/file.py:function."""
-    command: Text | None = None
-    """A script to run in place of entrypoint, with macros for the parameters."""
+    command: Annotated[str | list[str] | None, BeforeValidator(_words)] = None
+    """A script to run in place of entrypoint, with macros for the parameters: python train.py {args}."""
     derived: dict[str, Text] = Field(default_factory=dict)
     """Further values of each config, as expressions: {ffn: 4 * width}."""
     zip: list[list[str]] = Field(default_factory=list)

@@ -104,7 +104,7 @@ def _larger(value: Any) -> Any:
 
 
 def _program(value: Any) -> Any:
-    return f"{value}:train" if isinstance(value, str) and value.endswith(".py") else None
+    return f"{{python}} {value} {{args}}" if isinstance(value, str) and value.endswith(".py") else None
 
 
 def _whole(value: Any) -> Any:
@@ -217,9 +217,9 @@ _CHECKPOINT = {
 _WHERE = {
     "storage_path": Move("Ray Tune", "", "storage"),
     "local_dir": Move("Ray Tune", "", "storage"),
-    "program": Move("W&B", "", "entrypoint", _program),
+    "program": Move("W&B", "", "command", _program),
     "trialCommand": Move("NNI", "", "command"),
-    "entry_point": Move("Syne Tune", "", "entrypoint", _program),
+    "entry_point": Move("Syne Tune", "", "command", _program),
     "study_name": Move("Optuna", "", "name"),
 }
 

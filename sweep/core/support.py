@@ -29,7 +29,7 @@ class _Row(NamedTuple):
 def unsupported(spec: StudySpec) -> list[str]:
     """One line for each feature that the file asks for and this version lacks, in the file's words.
 
-    `vit.yaml:14:10: command: a script is not supported by this version. Use entrypoint: ...`
+    `vit.yaml:14:10: environment.image: is not supported by this version. Name the image ...`
     """
     found = []
     for row in _TABLE:
@@ -55,10 +55,6 @@ def _where(path: Path, test: Callable[[StudySpec], bool]) -> Callable[[StudySpec
 
 _NOT = "is not supported by this version."
 _TABLE: tuple[_Row, ...] = (
-    _Row(
-        _where(("command",), lambda spec: spec.command is not None),
-        f"a script {_NOT} Use entrypoint: path/file.py:function.",
-    ),
     _Row(
         _where(("search", "repeats"), lambda spec: bool(spec.search.repeats) and spec.scheduler.type == "pbt"),
         f"with scheduler.type pbt it {_NOT} A trial's config changes on its way there.",

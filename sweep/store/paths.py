@@ -61,6 +61,14 @@ class TrialPaths:
         """What the training function printed in this attempt, and its traceback."""
         return self.root / f"attempt-{attempt}.log"
 
+    def script(self, attempt: int) -> Path:
+        """What an attempt gives to a script of its own process, while it runs."""
+        return self.root / f"attempt-{attempt}.files"
+
+    def scripts(self) -> list[Path]:
+        """What attempts that are over have given to scripts; only killed ones leave any."""
+        return list(self.root.glob("attempt-*.files"))
+
     def checkpoint(self, time_attr: str, t: int) -> Path:
         """Folder of the checkpoint written at fidelity `t`."""
         return self.checkpoints / f"{time_attr}-{t}"

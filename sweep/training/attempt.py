@@ -11,7 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from sweep.core.events import Outcome
-from sweep.core.protocols import Channel, Decision, LeavingChannel, MeasuringChannel, Placement, WritingChannel
+from sweep.core.protocols import (
+    Channel,
+    Decision,
+    GpuMemory,
+    LeavingChannel,
+    MeasuringChannel,
+    Placement,
+    WritingChannel,
+)
 from sweep.errors import TrainingError
 from sweep.store.paths import TrialPaths
 from sweep.training import entrypoints, memory, process_state, ranks
@@ -19,10 +27,11 @@ from sweep.training.context import Context, StopTrial, activate, deactivate
 from sweep.training.group import Group
 from sweep.training.logs import AttemptLog, tee, trace
 from sweep.training.profiling import profiled
+from sweep.training.scripts.supervisor import supervise as supervise_script
 
 
 def run_attempt(placement: Placement, channel: Channel) -> Outcome:
-    """Run a placement's training function to its end.
+    """Run a placement's training function to its end, or its script: see `sweep.training.scripts`.
 
     Its output goes to the attempt's log too, with a traceback when it raises. Environment, `sys.path` and torch's
     process-wide settings are afterwards what they were, for a process runs many attempts. A trial of several GPUs runs
@@ -42,6 +51,8 @@ def run_attempt(placement: Placement, channel: Channel) -> Outcome:
     with tee(path) as log:
         noted = Noted(channel, placement.time_attr, log)
         try:
+            if placement.command:
+                return supervise_script(placement, noted)
             if ranks.count(placement) > 1:
                 return ranks.supervise(placement, noted)
             with (
@@ -51,8 +62,14 @@ def run_attempt(placement: Placement, channel: Channel) -> Outcome:
             ):
                 return train(placement, noted, log.text, Group())
         except BaseException as error:
-            log.text(trace(error))
+            # Where the supervisor of a script found that it had failed is of no use to its author.
+            in_words = placement.command and isinstance(error, TrainingError)
+            log.text(f"failed: {error}" if in_words else trace(error))
             raise
+
+
+def no_warm_up() -> None:
+    """What a process needs that only supervises scripts."""
 
 
 def warm_up() -> None:
@@ -102,12 +119,17 @@ class Noted:
         """See `sweep.core.protocols.LeavingChannel`."""
         return isinstance(self._channel, LeavingChannel) and self._channel.leaving
 
+    def measured(self, used: GpuMemory) -> None:
+        """See `sweep.core.protocols.MeasuringChannel`."""
+        if isinstance(self._channel, MeasuringChannel):
+            self._channel.measured(used)
+
     def measure(self) -> None:
         """Say what the attempt took of its GPU, to a channel that takes it."""
         # After some errors of CUDA's no question to it is answered.
         with suppress(RuntimeError):
-            if isinstance(self._channel, MeasuringChannel) and (taken := memory.used()) is not None:
-                self._channel.measured(taken)
+            if (taken := memory.used()) is not None:
+                self.measured(taken)
 
     def _note(self, metrics: Mapping[str, float]) -> None:
         check_process(self._process)

@@ -71,6 +71,7 @@ class Context:
         channel: Channel,
         generators: Any = process_state,
         group: Group | None = None,
+        end: type[StopTrial] = StopTrial,
     ) -> None:
         self.config: dict[str, Any] = dict(placement.config)
         self.trial = placement.trial
@@ -84,6 +85,7 @@ class Context:
         # Lanes of fused trials (sweep.training.fused) have generators of their own.
         self._generators = generators
         self._group = group or Group()
+        self._end = end
         self._paths = TrialPaths(Path(placement.trial_dir))
         self._described: dict[str, Any] = {}
         self._step = 0
@@ -373,7 +375,7 @@ class Context:
         self._diverge()
         self._after_report()
         if decision.action != "advance":
-            raise StopTrial(decision)
+            raise self._end(decision)
 
     def after_reports(self, call: Callable[[], None]) -> None:
         """Have something called after each report that is to come."""
@@ -521,6 +523,11 @@ class Context:
 
 
 _active: list[Context] = []
+
+
+def runs() -> bool:
+    """Whether training code has a context in this process."""
+    return bool(_active)
 
 
 def current() -> Context:

@@ -70,6 +70,15 @@ def exhausted(error: BaseException) -> Memory | None:
     return None
 
 
+def in_words(text: str) -> Memory | None:
+    """Which memory ran out, by the last words of a process."""
+    if any(sign in text for sign in (*_GPU, "torch.OutOfMemoryError", "torch.cuda.OutOfMemoryError")):
+        return "gpu_memory"
+    if "\nMemoryError" in f"\n{text}" or any(sign in text for sign in _HOST):
+        return "host_memory"
+    return None
+
+
 def shortage(context: Context, gpu: float, memory: Memory) -> TrainingError:
     """The error for a trial whose memory ran out; the original one, to be chained, has the allocator's numbers.
 

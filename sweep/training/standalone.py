@@ -36,6 +36,7 @@ def standalone(
     folder: str | Path | None = None,
     checkpoint: str | Path | None = None,
     checkpoint_every: int | None = None,
+    seeded: bool = True,
 ) -> Context:
     """A context for `python train.py`: each report is printed, and always answered with "advance".
 
@@ -45,7 +46,7 @@ def standalone(
             config = {"lr": 1e-3}
             train(config, sweep.training.standalone(config, time_attr="epoch", max_t=5))
 
-    It seeds the generators and becomes the `current` context of this process.
+    It seeds the generators, unless told not to, and becomes the `current` context of this process.
 
     Args:
         config: parameter name to value.
@@ -56,6 +57,7 @@ def standalone(
         folder: where checkpoints and TensorBoard files go; a new temporary folder by default.
         checkpoint: a checkpoint's folder to go on from.
         checkpoint_every: in units of `time_attr`; by default only the last one is written.
+        seeded: whether the generators are.
     """
     root = Path(folder) if folder is not None else Path(tempfile.mkdtemp(prefix="sweep-"))
     placement = Placement(
@@ -73,7 +75,8 @@ def standalone(
         gpu=1,
         device=device,
     )
-    process_state.seed(seed)
+    if seeded:
+        process_state.seed(seed)
     context = Context(placement, PrintingChannel())
     activate(context)
     return context

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sweep.core import command_preview
 from sweep.core.guidance import guided
 from sweep.core.plan import Ladder, Plan
 from sweep.core.space import describe
@@ -41,6 +42,7 @@ def plan_view(spec: StudySpec, plan: Plan, notes: tuple[str, ...] = ()) -> View:
         "expected_steps": plan.expected_t,
         "at_most_steps": plan.longest_t,
         "at_most_gpu_hours_per_second_of_step": plan.most_gpu_hours(1.0),
+        "command": command_preview.sample(spec),
         "notes": list(notes),
     }
     return View(data, lambda glyphs, _: _draw(spec, plan, notes, glyphs))
@@ -107,6 +109,8 @@ def _facts(spec: StudySpec, plan: Plan) -> list[tuple[str, Cell]]:
         ("budget", " or ".join(ends) or "until stopped"),
         ("at once", f"{plan.slots} on this machine"),
     ]
+    if spec.command is not None:
+        rows.insert(1, ("command", command_preview.told(command_preview.sample(spec))))
     rules = {
         "constraints": "; ".join(spec.constraints),
         "derived": "; ".join(f"{name} = {text}" for name, text in spec.derived.items()),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -215,7 +216,7 @@ def _origin(stored: StoredStudy, runs: Sequence[occupancy.Run]) -> list[tuple[st
     spec, study = stored.spec, stored.machine
     rows: list[tuple[str, Any]] = [
         ("study", stored.paths.told(stored.paths.root)),
-        ("entrypoint", spec.entrypoint or ""),
+        ("entrypoint", spec.entrypoint) if spec.command is None else ("command", _as_text(spec.command)),
         ("search file", f"SHA-256 {spec_sha256(spec)}"),
         ("made by", f"sweep {stored.created.sweep_version}, {_moment(stored.created.time)}"),
         ("searched by", f"{spec.search.algorithm}, seed {spec.search.seed}; {spec.scheduler.type}"),
@@ -231,6 +232,10 @@ def _origin(stored: StoredStudy, runs: Sequence[occupancy.Run]) -> list[tuple[st
     rows += [("registry", f"{each.model} v{each.version}: {each.path}") for each in study.promotions]
     rows.append(("report made", f"{_moment(time.time())} on Python {platform.python_version()}"))
     return [(name, str(text)) for name, text in rows]
+
+
+def _as_text(command: str | list[str]) -> str:
+    return command if isinstance(command, str) else shlex.join(command)
 
 
 def _moment(seconds: float) -> str:
