@@ -34,8 +34,8 @@ from sweep.store.holding import Hold
 from sweep.store.paths import Place, StudyPaths, place, study_paths
 from sweep.store.study_folder import StoredStudy
 from sweep.training.entrypoints import check as check_entrypoint
-from sweep.training.scripts.checking import check as check_command
 from sweep.training.fused import keys
+from sweep.training.scripts.checking import check as check_command
 from sweep.watch.text import counted
 
 if TYPE_CHECKING:

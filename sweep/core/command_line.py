@@ -82,7 +82,9 @@ def pieces(word: str) -> list[Piece]:
         if token[0] in ("{{", "}}"):
             found.append(Piece(token[0][0], macro=False, column=token.start() + 1))
         elif token[1] is None:
-            raise BraceError(f"column {token.start() + 1} of {word!r}: a lone {token[0]!r}. Write {token[0] * 2} for it.")
+            raise BraceError(
+                f"column {token.start() + 1} of {word!r}: a lone {token[0]!r}. Write {token[0] * 2} for it."
+            )
         else:
             found.append(Piece(token[1].strip(), macro=True, column=token.start() + 1))
     if end < len(word):
@@ -161,13 +163,21 @@ _DOLLAR = re.compile(r"\$\{\s*([^{}]*?)\s*\}")
 _OF_A_TRIAL = "trialParameters."
 
 
-def in_our_macros(words: Sequence[str], program: str = "") -> list[str] | None:
-    """The words of a W&B sweep or a Katib trial with our macros; None where one of theirs has no equivalent."""
+def in_our_macros(
+    words: Sequence[str], program: str = "", references: Mapping[str, str] | None = None
+) -> list[str] | None:
+    """The words of a W&B sweep or a Katib trial with our macros; None where one of theirs has no equivalent.
+
+    Args:
+        words: theirs.
+        program: what their file names so.
+        references: which parameter a name of a Katib trial stands for; itself when it isn't there.
+    """
     found: list[str] = []
     for word in words:
         text, end = "", 0
         for macro in _DOLLAR.finditer(word):
-            ours = _ours(macro[1], program)
+            ours = _ours(macro[1], program, references or {})
             if ours is None:
                 return None
             # Braces that are no macro's are plain ones.
@@ -179,11 +189,12 @@ def in_our_macros(words: Sequence[str], program: str = "") -> list[str] | None:
     return found
 
 
-def _ours(name: str, program: str) -> str | None:
+def _ours(name: str, program: str, references: Mapping[str, str]) -> str | None:
     if name == "program":
         return program or None
     if name.startswith(_OF_A_TRIAL):
-        return f"{{{name.removeprefix(_OF_A_TRIAL)}}}"
+        own = name.removeprefix(_OF_A_TRIAL)
+        return f"{{{references.get(own, own)}}}"
     return _THEIRS.get(name)
 
 

@@ -54,21 +54,20 @@ def command_faults(
             yield Fault(path, f"{error}", ())
             continue
         for piece in parts:
-            if piece.macro and (problem := names.problem(piece, word, len(parts))):
+            if piece.macro and (problem := names.problem(piece, len(parts))):
                 yield Fault(path, f"column {piece.column} of {word!r}: {problem}", ())
 
 
 class _Names:
     """What a macro may name."""
 
-    def __init__(
-        self, parameters: Mapping[str, Parameter], derived: Mapping[str, str], known: Iterable[str]
-    ) -> None:
+    def __init__(self, parameters: Mapping[str, Parameter], derived: Mapping[str, str], known: Iterable[str]) -> None:
         self._parameters = parameters
         self._derived = derived
         self._known = {*known, *derived}
 
-    def problem(self, piece: Piece, word: str, parts: int) -> str | None:
+    def problem(self, piece: Piece, parts: int) -> str | None:
+        """What is wrong with a macro in a word of so many parts; None when nothing is."""
         name = piece.text
         if name in MACROS and name in self._known:
             return f"{name} is a macro, and a parameter here. Pass it by {{args}}, or give the parameter another name."

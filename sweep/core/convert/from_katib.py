@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from sweep.core.command_line import in_our_macros
 from sweep.core.convert.common import put_entrypoint, put_max_t, put_no_scheduler, put_parameter
 from sweep.core.convert.draft import Draft, Theirs
 from sweep.core.spelling_keys import ALGORITHMS
@@ -23,7 +24,7 @@ def convert(tree: Node, draft: Draft) -> None:
     metadata.rest()
     spec = top.map("spec")
     top.rest()
-    put_entrypoint(draft, None, "Katib ran a container's command")
+    _command(draft, spec.map("trialTemplate"))
     objective = spec.map("objective")
     objective.move("objectiveMetricName", "metric.name")
     objective.move("type", "metric.goal")
@@ -37,10 +38,43 @@ def convert(tree: Node, draft: Draft) -> None:
     spec.move("maxTrialCount", "budget.trials")
     spec.move("maxFailedTrialCount", "budget.failures")
     spec.move("parallelTrialCount", "resources.max_concurrent")
-    spec.leave_out("a function is called here, with the config", "trialTemplate")
-    spec.leave_out("the function reports by ctx.report", "metricsCollectorSpec")
+    spec.leave_out("what is printed is read here: name=value", "metricsCollectorSpec")
     spec.leave_out("a study can always be resumed", "resumePolicy")
     spec.rest()
+
+
+def _command(draft: Draft, template: Theirs) -> None:
+    """What Katib ran in a container, whose image stays behind."""
+    references = {str(one.value("name")): str(one.value("reference")) for one in template.maps("trialParameters")}
+    mark, found = template.mark("trialSpec"), template.value("trialSpec")
+    wanted = template.value("primaryContainerName")
+    containers = [one for one in _containers(found) if one.get("command") or one.get("args")]
+    containers.sort(key=lambda one: one.get("name") != wanted)
+    template.leave_out("Kubernetes' own", "retain", "primaryPodLabels", "successCondition", "failureCondition")
+    template.refuse("configMap", "write the template into this file, under trialSpec.")
+    template.rest()
+    if not containers:
+        put_entrypoint(draft, None, "Katib ran a container's own command")
+        return
+    first = containers[0]
+    words = [str(word) for key in ("command", "args") for word in first.get(key) or []]
+    ours = in_our_macros(words, references=references)
+    if ours is None:
+        draft.refuse(mark, (*template.path, "trialSpec"), "its command has a macro without an equivalent here.")
+    else:
+        said = f" in the image {first['image']}" if "image" in first else ""
+        draft.set("command", ours, f"Katib ran it{said}; paths are from the working directory here")
+
+
+def _containers(node: Any) -> list[dict[str, Any]]:
+    """Every container that a Kubernetes object speaks of."""
+    if isinstance(node, list):
+        return [one for each in node for one in _containers(each)]
+    if not isinstance(node, dict):
+        return []
+    here = node.get("containers")
+    found = [one for one in here if isinstance(one, dict)] if isinstance(here, list) else []
+    return found + [one for key, each in node.items() if key != "containers" for one in _containers(each)]
 
 
 def _parameter(draft: Draft, found: Theirs) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sweep.core.command_line import in_our_macros
 from sweep.core.convert.common import put_entrypoint, put_max_t, put_no_scheduler, put_parameter, whole
 from sweep.core.convert.draft import Draft, Theirs
 from sweep.core.spelling_keys import GOALS
@@ -14,7 +15,7 @@ def convert(tree: Node, draft: Draft) -> None:
     """Write what the config says into the draft."""
     top = Theirs(draft, tree)
     top.move("name", "name")
-    put_entrypoint(draft, top.value("program"), "W&B ran it as a script")
+    _command(draft, top)
     metric = top.map("metric")
     metric.move("name", "metric.name")
     goal = str(metric.value("goal") or "minimize")
@@ -32,8 +33,24 @@ def convert(tree: Node, draft: Draft) -> None:
     elif method != "grid":
         draft.set("budget.trials", 50, "without a run_cap W&B goes on until it is stopped")
     top.leave_out("names and pages of W&B's", "project", "entity", "description", "controller")
-    top.leave_out("a function is called here, with the config", "command")
     top.rest()
+
+
+def _command(draft: Draft, top: Theirs) -> None:
+    """The words that W&B's agent would run."""
+    program, mark = top.value("program"), top.mark("command")
+    words = top.value("command") or ["${env}", "${interpreter}", "${program}", "${args}"]
+    if not isinstance(words, list):
+        draft.refuse(mark, ("command",), "expected a list of words.")
+        return
+    if program is None and "${program}" in words:
+        put_entrypoint(draft, None, "their file names no program")
+        return
+    ours = in_our_macros(list(map(str, words)), str(program or ""))
+    if ours is None:
+        draft.refuse(mark, ("command",), "has a macro without an equivalent here.")
+    else:
+        draft.set("command", ours, "it has to print the metric, or call sweep.report; wandb.log isn't read")
 
 
 def _parameters(draft: Draft, found: Theirs, groups: tuple[str, ...]) -> None:

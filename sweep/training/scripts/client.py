@@ -12,8 +12,8 @@ from typing import Any
 
 from sweep.core.protocols import Decision, Placement
 from sweep.errors import TrainingError
-from sweep.training import memory, process_state
 from sweep.training import context as contexts
+from sweep.training import memory, process_state
 from sweep.training.context import MAX_FIDELITY, Context, State, StopTrial, activate
 from sweep.training.group import Group
 from sweep.training.scripts.surroundings import SOCKET

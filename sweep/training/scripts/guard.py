@@ -37,13 +37,13 @@ def main(descriptor: int) -> None:
         signal.signal(number, lambda *_: None)
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
     try:
-        script = subprocess.Popen(  # noqa: S603 - the user's own command
+        script = subprocess.Popen(
             job["command"],
             cwd=job["cwd"],
             env=job["env"],
             stdin=subprocess.DEVNULL,
             process_group=0,
-            preexec_fn=_die_with_the_guard,
+            preexec_fn=_die_with_the_guard,  # noqa: PLW1509 - there is no other thread yet
         )
     except (OSError, ValueError) as error:
         _leave(supervisor, {"error": str(error)})

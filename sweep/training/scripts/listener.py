@@ -5,7 +5,7 @@
 | `{"kind": "hello"}` | `{"placement": {...}}`, the fields of `sweep.core.protocols.Placement` |
 | `{"kind": "leaving"}` | `{"leaving": false}`; true: hand in a checkpoint with the next report |
 | `{"kind": "split"}` | `{}`; the script looks at the placement's `batch_split` |
-| `{"kind": "report", "metrics": {"epoch": 1, "val_loss": 0.3}, "checkpoint": null}` | `{"action": "advance", "reason": ""}` |
+| `{"kind": "report", "metrics": {"epoch": 1, "loss": 0.3}, "checkpoint": null}` | `{"action": "advance", ...}` |
 
 Any process of the script may connect, in whatever language. A report's `checkpoint` is a complete folder in the trial's
 own, or null.
@@ -45,7 +45,7 @@ class Listener:
         folder = tempfile.mkdtemp(prefix="sweep-")
         if len(folder.encode()) > LONGEST_PATH:
             shutil.rmtree(folder, ignore_errors=True)
-            folder = tempfile.mkdtemp(prefix="sweep-", dir="/tmp")  # noqa: S108 - made by mkdtemp, for us alone
+            folder = tempfile.mkdtemp(prefix="sweep-", dir="/tmp")
         self._folder = Path(folder)
         self.path = self._folder / "socket"
         self._socket = socket.socket(socket.AF_UNIX)
@@ -89,11 +89,16 @@ class Listener:
 
         with suppress(OSError), connection, connection.makefile("r", encoding="utf-8", errors="replace") as lines:
             for line in lines:
-                try:
-                    message = json.loads(line)
-                    if not isinstance(message, dict):
-                        raise ValueError(f"expected an object, got {line.strip():.80}")
-                except ValueError as error:
-                    answer({"error": str(error)})
+                message = _message(line)
+                if message is None:
+                    answer({"error": f"expected an object of JSON on one line, got {line.strip():.80}"})
                 else:
                     self._heard(message, answer)
+
+
+def _message(line: str) -> Message | None:
+    try:
+        told = json.loads(line)
+    except ValueError:
+        return None
+    return told if isinstance(told, dict) else None
