@@ -79,9 +79,12 @@ def load_plain(content: Mapping[str, Any], *, source: str = "spec", overrides: S
 
 
 def _hint(text: str) -> str:
-    """A command that begins with a macro is a map to YAML, and then there is something behind it."""
-    found = re.search(r"^command:[ ]*(\{\w+\} .+)$", text, re.MULTILINE)
-    return f" Put the command in quotes: command: {flow(found[1].rstrip())}" if found else ""
+    """A macro that stands at the beginning, or in a list without quotes, is a map to YAML."""
+    if found := re.search(r"^command:[ ]*(\{\w+\} .+)$", text, re.MULTILINE):
+        return f" Put the command in quotes: command: {flow(found[1].rstrip())}"
+    if re.search(r"^command:[ ]*\[.*[^\s,\[\"'{]\{", text, re.MULTILINE):
+        return ' Put a word that has braces in it in quotes: "--lr={lr}".'
+    return ""
 
 
 class _Broken(NamedTuple):

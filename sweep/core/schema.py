@@ -38,6 +38,7 @@ def build_schema() -> dict[str, Any]:
     }
     top = _described(_without_titles(made), {**texts["Basics"], **texts["StudySpec"]}, {})["properties"]
     top["name"]["pattern"] = f"^{NAME.pattern}$"
+    top["command"]["anyOf"] = _COMMAND
     top["parameters"] = {
         "type": "object",
         "description": texts["StudySpec"]["parameters"],
@@ -61,6 +62,28 @@ def build_schema() -> dict[str, Any]:
 def schema_text() -> str:
     """The schema as the package carries it."""
     return json.dumps(build_schema(), indent=2) + "\n"
+
+
+_COMMAND = [
+    {"type": "string", "minLength": 1},
+    {
+        "type": "array",
+        "minItems": 1,
+        "items": {
+            "anyOf": [
+                {"type": ["string", "number"]},
+                {
+                    "description": "{args} without quotes, which is a map to YAML.",
+                    "type": "object",
+                    "minProperties": 1,
+                    "maxProperties": 1,
+                    "additionalProperties": {"type": "null"},
+                },
+            ]
+        },
+    },
+    {"type": "null"},
+]
 
 
 _SHORT_FORMS: dict[str, dict[str, Any]] = {

@@ -99,7 +99,15 @@ spec:
     trialSpec:
       apiVersion: batch/v1
       kind: Job
-      spec: {template: {spec: {containers: [{name: training-container, command: [python3, mnist.py]}]}}}
+      spec:
+        template:
+          spec:
+            containers:
+              - {name: sidecar, command: [sleep, "9"]}
+              - name: training-container
+                image: mnist:v1
+                command: [python3, mnist.py]
+                args: ["--lr=${trialParameters.learningRate}"]
 """
 
 # docs.determined.ai, experiment configuration reference
@@ -186,7 +194,8 @@ def refused(tool, old, new):
 
 def test_wandb():
     found = spec("wandb")
-    assert (found.name, found.entrypoint, found.objective.name) == ("sweepdemo", "train.py:train", "validation_loss")
+    assert (found.name, found.objective.name) == ("sweepdemo", "validation_loss")
+    assert found.command == ["python", "train.py", "{args_bool_values}"]
     assert found.parameters == {
         "learning_rate": FloatRange(min=0.0001, max=0.1, log=True),
         "batch_size": IntRange(min=32, max=256, step=8),
@@ -215,6 +224,33 @@ def test_katib():
     assert (found.search.algorithm, found.search.seed) == ("tpe", 7)
     assert (found.scheduler.type, found.scheduler.grace_period) == ("median", 5)
     assert (found.budget.trials, found.budget.failures, found.resources.max_concurrent) == (12, 3, 3)
+    assert found.command == ["python3", "mnist.py", "--lr={lr}"]
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ("", ["{python}", "train.py", "{args_bool_values}"]),
+        (
+            'command: [nice, "${interpreter}", "${program}", "${args_no_boolean_flags}"]',
+            ["nice", "{python}", "train.py", "{args}"],
+        ),
+        ('command: ["${program}", "${args_no_hyphens}", "{}"]', ["train.py", "{overrides}", "{{}}"]),
+        ('command: [a, "${args_json}", "${args_json_file}"]', ["a", "{config_json}", "{config_file}"]),
+    ],
+)  # fmt: skip
+def test_each_macro_of_wandb_has_one_of_ours(theirs, ours):
+    text = WANDB.replace('command: ["${env}", python, "${program}", "${args}"]', theirs)
+    assert spec("wandb", text).command == ours
+
+
+def test_a_macro_without_an_equivalent_is_refused_by_its_line():
+    found = refused("wandb", '"${args}"]', '"${envvar:HOME}"]')
+    assert found == [
+        "theirs.yaml:33:1: command: has a macro without an equivalent here. Take it out and convert again."
+    ]
+    found = refused("katib", "${trialParameters.learningRate}", "${trialSpec.Name}")
+    assert "trialSpec: its command has a macro without an equivalent" in found[0]
 
 
 def test_determined():
@@ -259,7 +295,7 @@ def test_what_was_taken_from_what_is_said_and_what_was_left_out_too(tool):
             "project, entity, description: names and pages",
             "search:\n  algorithm: tpe  # method: bayes",
         ],
-        "katib": ["max_concurrent: 3  # spec.parallelTrialCount", "spec.trialTemplate: a function is called here"],
+        "katib": ["max_concurrent: 3  # spec.parallelTrialCount", "# Katib ran it in the image mnist:v1; paths"],
         "determined": ["grace_period: 1  # max_t divided 3 times by 4: 4 rungs there", "data, min_validation_period"],
         "nni": ["# an option of Conv: {", "trainingService: NNI's own", 'time: "24h"  # maxExperimentDuration'],
     }[tool]

@@ -117,7 +117,7 @@ KEYS = [
     ("resources: {cpus: 2}", "Write: cpu: 2"),
     ("retries: {max_failures: 2}", "Write: max: 2"),
     ("max_restarts: 5", "Determined's spelling. Write: retries: {max: 5}"),
-    ("program: train.py", "W&B's spelling. Write: entrypoint: train.py:train"),
+    ("program: train.py", "W&B's spelling. Write: command: \"{python} train.py {args}\""),
     ("storage_path: /data", "Write: storage: /data"),
     ("checkpoint: {num_to_keep: 2}", "Write: keep_last: 2"),
     ("hyperparameters: {a: 1}", "'hyperparameters' is Determined's spelling. Rename it to parameters."),
@@ -162,15 +162,16 @@ def test_a_metric_that_nothing_names_is_left_to_be_filled_in():
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        ('["${env}", python, "${program}", "${args}"]', "entrypoint: package.module:function"),
-        ("[python, train.py]", "entrypoint: train.py:train"),
+        ('["${env}", python, train.py, "${args}"]', 'command: [python, train.py, "{args_bool_values}"]'),
+        ('["${interpreter}", "${program}", "${args_no_hyphens}"]', 'command: ["{python}", train.py, "{overrides}"]'),
+        ("python train.py --lr ${lr}", "Ours is {...}, with one of python, args, "),
     ],
 )
-def test_a_command_in_words_is_recognised(words, line):
+def test_a_command_with_the_macros_of_another_tool_is_rewritten(words, line):
     text = re.sub("entrypoint.*\n", f"command: {words}\n", MINIMAL)
-    assert only(text) == (
-        "vit.yaml:1:1: command: a list of words is W&B's spelling. Name the function that trains. Write: " + line
-    )
+    found = only(text)
+    assert found.startswith("vit.yaml:1:10: command: ${...} is another tool's spelling. ")
+    assert line in found
 
 
 def test_a_file_of_another_tool_asks_for_nothing_twice():

@@ -112,10 +112,11 @@ class SocketChannel:
         self._process = os.getpid()
         self._lock = threading.Lock()
         self._split = False
+        self._socket = socket.socket(socket.AF_UNIX)
         try:
-            self._socket = socket.socket(socket.AF_UNIX)
             self._socket.connect(str(path))
         except OSError as error:
+            self._socket.close()
             raise TrainingError(
                 f"{SOCKET} names {path}, and no study listens there: {error}. Unset {SOCKET} to run the script by hand."
             ) from error

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from sweep.errors import TrainingError
 from sweep.store import checkpoints
 from sweep.store.paths import TrialPaths
 from sweep.training import states
+from sweep.training.scripts.process import Process
 
 SETTLE_S = 5.0
 """How long a script may go on writing a checkpoint that it has already reported."""
@@ -60,22 +61,34 @@ class ScriptFolder:
         if (folder / states.FOLDER).is_dir():
             shutil.copytree(folder / states.FOLDER, self.checkpoints, dirs_exist_ok=True)
 
-    def keep(self, metrics: Mapping[str, float], processes: int, *, from_zero: bool) -> tuple[str | None, str]:
-        """Make a checkpoint of what is in the folder.
+    @property
+    def used(self) -> bool:
+        """Whether there is anything in the checkpoint folder."""
+        return bool(_facts(self.checkpoints))
 
-        A script that prints doesn't wait: while one of its processes has a file there open for writing, or a file
-        changes while it is copied, it is tried again for a while.
+    def keep(self, metrics: Mapping[str, float], process: Process, *, from_zero: bool) -> tuple[str | None, str]:
+        """Make a checkpoint of what is in the folder, while the script stands still.
+
+        One that prints may have gone on to its next save: where one of its processes has a file there open for
+        writing, it is let go on for a moment, and looked at again for a while.
 
         Args:
             metrics: of the report that it belongs to.
-            processes: the session of the script's processes.
+            process: of the script.
             from_zero: whether the script counts from 0.
 
         Returns:
             The checkpoint's folder, or None and why there is none; nothing to say where the script has written nothing.
         """
-        if not _facts(self.checkpoints):
+        if not self.used:
             return None, ""
+        process.freeze()
+        try:
+            return self._kept(metrics, process, from_zero=from_zero)
+        finally:
+            process.thaw()
+
+    def _kept(self, metrics: Mapping[str, float], process: Process, *, from_zero: bool) -> tuple[str | None, str]:
         deadline = time.monotonic() + SETTLE_S
         while True:
             reason = (
@@ -83,8 +96,7 @@ class ScriptFolder:
                 "kept; save before you print the metrics"
             )
             before = _facts(self.checkpoints)
-            # A file in the middle of its writing may look as if it were done.
-            if not _is_being_written(self.checkpoints, processes):
+            if not _is_being_written(self.checkpoints, process.session):
                 try:
                     return self._written(metrics, before, from_zero=from_zero), ""
                 except TrainingError as error:
@@ -94,7 +106,7 @@ class ScriptFolder:
                     pass
             if time.monotonic() > deadline:
                 return None, reason
-            time.sleep(LOOK_S)
+            process.let_go_for(LOOK_S)
 
     def _written(self, metrics: Mapping[str, float], before: _Facts, *, from_zero: bool) -> str:
         placement = self._placement
@@ -143,13 +155,28 @@ def _facts(folder: Path) -> _Facts:
 def _is_being_written(folder: Path, session: int) -> bool:
     """Whether a process of a session has a file below a folder open for writing; False where that can't be seen."""
     root = f"{folder.resolve()}{os.sep}"
+    return any(
+        target.startswith(root) and _writes(process, name)
+        for process in _of_session(session)
+        for name, target in _open_files(process)
+    )
+
+
+def _of_session(session: int) -> Iterator[Path]:
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             if os.getsid(int(process.name)) == session:
-                for descriptor in (process / "fd").iterdir():
-                    if str(descriptor.readlink()).startswith(root) and _writes(process, descriptor.name):
-                        return True
-    return False
+                yield process
+
+
+def _open_files(process: Path) -> Iterator[tuple[str, str]]:
+    """Descriptors of a process, and what they are open on."""
+    descriptors: list[Path] = []
+    with suppress(OSError):
+        descriptors = list((process / "fd").iterdir())
+    for descriptor in descriptors:
+        with suppress(OSError):
+            yield descriptor.name, str(descriptor.readlink())
 
 
 def _writes(process: Path, descriptor: str) -> bool:

@@ -1,8 +1,8 @@
 """Stands between an attempt and its script, so that no process of the script outlives the attempt.
 
 A program of its own, with nothing but Python's library: `python -I -S guard.py DESCRIPTOR`. The descriptor is a socket
-to the supervisor. From it comes the job, a line of JSON; to it goes how the script ended. When the supervisor asks, or
-is gone, the script's process group gets SIGTERM, and after a while SIGKILL.
+to the supervisor. From it comes the job, a line of JSON; to it go the script's number, and how it ended. When the
+supervisor asks, or is gone, the script's process group gets SIGTERM, and after a while SIGKILL.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ def main(descriptor: int) -> None:
         )
     except (OSError, ValueError) as error:
         _leave(supervisor, {"error": str(error)})
+    _say(supervisor, {"pid": script.pid})
     ended = threading.Event()
     threading.Thread(target=_watch, args=(words, script.pid, ended), daemon=True).start()
     # Not reaped yet, so that its group's number stays its own.
@@ -106,9 +107,13 @@ def _prctl(option: int, value: int) -> None:
         ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 
 
-def _leave(supervisor: socket.socket, message: dict[str, object]) -> NoReturn:
+def _say(supervisor: socket.socket, message: dict[str, object]) -> None:
     with contextlib.suppress(OSError):
         supervisor.sendall((json.dumps(message) + "\n").encode())
+
+
+def _leave(supervisor: socket.socket, message: dict[str, object]) -> NoReturn:
+    _say(supervisor, message)
     # An orderly end would wait for the thread that reads.
     os._exit(0)
 

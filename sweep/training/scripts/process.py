@@ -10,14 +10,19 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import IO
 
 from sweep.training.scripts import guard
 
 LINE_LIMIT = 2**16
 """Characters: a longer line of output is cut."""
+
+STOP_S = 0.1
+"""How long it is waited for a process to stop that was told to; one that waits for a disk does so later."""
 
 LEAVE_S = 5.0
 """How long the guard may take once its script is gone, and output to arrive that was written before."""
@@ -47,6 +52,9 @@ class Process:
         self._said = said
         self._ended = ended
         self._asked = False
+        self._group: int | None = None
+        self._holds = 0
+        self._holding = threading.Lock()
         ours, theirs = socket.socketpair()
         self._socket = ours
         self._words = ours.makefile("r", encoding="utf-8")
@@ -63,6 +71,9 @@ class Process:
         self._write(json.dumps({"command": list(command), "cwd": cwd, "env": dict(env)}))
         self._reader = threading.Thread(target=self._read, args=(self._guard.stdout,), name="output", daemon=True)
         self._waiter = threading.Thread(target=self._wait, name="script", daemon=True)
+
+    def listen(self) -> None:
+        """Begin to tell what it says; to be called once."""
         self._reader.start()
         self._waiter.start()
 
@@ -70,6 +81,45 @@ class Process:
     def session(self) -> int:
         """The number of the session that it and its children are in."""
         return self._guard.pid
+
+    def freeze(self) -> None:
+        """Stop it where it is, until `thaw` was called as often; should nobody be left to do that, the guard ends it."""
+        with self._holding:
+            self._holds += 1
+            self._stop()
+
+    def thaw(self) -> None:
+        """Let it go on, once nobody holds it any more."""
+        with self._holding:
+            self._holds -= 1
+            if not self._holds:
+                self._signal(signal.SIGCONT)
+
+    def let_go_for(self, seconds: float) -> None:
+        """While it is held, let it go on for a moment."""
+        with self._holding:
+            self._signal(signal.SIGCONT)
+            time.sleep(seconds)
+            self._stop()
+
+    def _stop(self) -> None:
+        self._signal(signal.SIGSTOP)
+        deadline = time.monotonic() + STOP_S
+        while self._runs() and time.monotonic() < deadline:
+            time.sleep(STOP_S / 100)
+
+    def _runs(self) -> bool:
+        """Whether it hasn't come to its stop yet."""
+        with suppress(OSError, IndexError):
+            return Path(f"/proc/{self._group}/stat").read_text().rpartition(")")[2].split()[0] in "RSD"
+        return False
+
+    def _signal(self, number: int) -> None:
+        # Only while it is surely this script: a number is given to another process when its own has gone.
+        if self._group is not None:
+            with suppress(ProcessLookupError, PermissionError):
+                if os.getsid(self._group) == self.session:
+                    os.killpg(self._group, number)
 
     def end(self, grace_s: float) -> None:
         """Ask the script to end: SIGTERM to its group, SIGKILL after a grace. Only the first call counts."""
@@ -87,8 +137,9 @@ class Process:
             with suppress(ProcessLookupError):
                 os.killpg(self._guard.pid, signal.SIGKILL)
             self._guard.wait()
-        self._waiter.join(LEAVE_S)
-        self._reader.join(LEAVE_S)
+        for thread in (self._waiter, self._reader):
+            if thread.is_alive():
+                thread.join(LEAVE_S)
         self._words.close()
         self._socket.close()
 
@@ -106,6 +157,9 @@ class Process:
     def _wait(self) -> None:
         told: dict[str, int | str] = {}
         with suppress(OSError, ValueError):
-            told = json.loads(self._words.readline() or "{}")
+            for line in self._words:
+                told = json.loads(line)
+                if isinstance(pid := told.get("pid"), int):
+                    self._group = pid
         self._reader.join(LEAVE_S)
         self._ended(told.get("status", told.get("error", "its guard was killed")))

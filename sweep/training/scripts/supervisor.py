@@ -46,9 +46,11 @@ MOST_WAITING = 4096
 
 @dataclass(frozen=True)
 class _Said:
-    """A line of output."""
+    """A line of output, the report that it completes, and whether the script stands still until that is delivered."""
 
     line: str
+    metrics: dict[str, float] | None
+    frozen: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,21 +88,47 @@ def supervise(placement: Placement, channel: Channel) -> Outcome:
         afterwards.callback(listener.close)
         command = surroundings.command(placement, folder)
         sys.stdout.write(f"$ {shlex.join(command)}\n")
-        write = sys.stdout.write
-
-        def said(line: str) -> None:
-            write(line + "\n")
-            inbox.put(_Said(line))
-
+        reader = _Reader(placement, folder, inbox)
         process = Process(
             command,
             cwd=surroundings.working_dir(placement),
             env=surroundings.environment(placement, folder, listener.path),
-            said=said,
+            said=reader.said,
             ended=lambda how: inbox.put(_Ended(how)),
         )
         afterwards.callback(_close, process, inbox)
-        return _Supervisor(placement, channel, folder, process).run(inbox)
+        reader.process = process
+        process.listen()
+        return _Supervisor(placement, channel, folder, process, reader).run(inbox)
+
+
+class _Reader:
+    """Takes in a script's output, in the thread that reads it.
+
+    Attributes:
+        process: of the script.
+        speaks: whether the script has spoken on the socket: then what it prints is no report.
+    """
+
+    process: Process
+
+    def __init__(self, placement: Placement, folder: ScriptFolder, inbox: queue.Queue[Any]) -> None:
+        self.speaks = False
+        self.lines = MetricLines(placement.metrics, placement.time_attr, t=folder.t, from_zero=folder.from_zero)
+        self._placement = placement
+        self._folder = folder
+        self._inbox = inbox
+        self._write = sys.stdout.write
+
+    def said(self, line: str) -> None:
+        """A line has come."""
+        metrics = None if self.speaks else self.lines.take(line)
+        early = metrics is not None and metrics[self._placement.time_attr] < self._placement.max_t
+        if frozen := early and self._folder.used:
+            # What it has saved is to be what it has reported.
+            self.process.freeze()
+        self._write(line + "\n")
+        self._inbox.put(_Said(line, metrics, frozen))
 
 
 def _close(process: Process, inbox: queue.Queue[Any]) -> None:
@@ -114,14 +142,15 @@ def _close(process: Process, inbox: queue.Queue[Any]) -> None:
 class _Supervisor:
     """What is known of a script that runs."""
 
-    def __init__(self, placement: Placement, channel: Channel, folder: ScriptFolder, process: Process) -> None:
+    def __init__(
+        self, placement: Placement, channel: Channel, folder: ScriptFolder, process: Process, reader: _Reader
+    ) -> None:
         self._placement = placement
         self._channel = channel
         self._folder = folder
         self._process = process
-        self._lines = MetricLines(placement.metrics, placement.time_attr, t=folder.t, from_zero=folder.from_zero)
+        self._reader = reader
         self._t = folder.t
-        self._speaks = False
         self._held: dict[str, float] | None = None
         self._verdict: Decision | None = None
         self._deadline: float | None = None
@@ -142,7 +171,9 @@ class _Supervisor:
             if isinstance(item, _Ended):
                 return self._over(item.how)
             if isinstance(item, _Said):
-                self._said(item.line)
+                self._said(item.line, item.metrics)
+                if item.frozen:
+                    self._process.thaw()
             elif isinstance(item, _Asked):
                 self._asked(item.message, item.answer)
             if self._deadline is not None and time.monotonic() > self._deadline:
@@ -154,10 +185,10 @@ class _Supervisor:
 
     # Reports
 
-    def _said(self, line: str) -> None:
+    def _said(self, line: str, metrics: dict[str, float] | None) -> None:
         if line.strip():
             self._last.append(line)
-        if self._speaks or (metrics := self._lines.take(line)) is None:
+        if metrics is None:
             return
         if self._held is not None or self._verdict is not None:
             # It goes on beyond its end.
@@ -176,7 +207,7 @@ class _Supervisor:
     def _asked(self, message: Message, answer: Callable[[Message], None]) -> None:
         kind = message.get("kind")
         if kind == "hello":
-            self._speaks = True
+            self._reader.speaks = True
             answer({"placement": asdict(self._placement)})
         elif kind == "leaving":
             answer({"leaving": self._leaving})
@@ -184,7 +215,7 @@ class _Supervisor:
             self._split_seen = True
             answer({})
         elif kind == "report":
-            self._speaks = True
+            self._reader.speaks = True
             self._answer(message, answer)
         else:
             answer({"error": f"kind is {kind!r}. Say hello, leaving, split or report."})
@@ -219,7 +250,7 @@ class _Supervisor:
         """Deliver a report; with what is in the checkpoint folder, where a checkpoint is due and it has none."""
         t = int(metrics[self._placement.time_attr])
         if checkpoint is None and (self._placement.saves(self._t, t) or self._leaving):
-            checkpoint, why = self._folder.keep(metrics, self._process.session, from_zero=self._lines.from_zero)
+            checkpoint, why = self._folder.keep(metrics, self._process, from_zero=self._reader.lines.from_zero)
             if why:
                 sys.stdout.write(f"{self._placement.time_attr} {t}: no checkpoint: {why}\n")
         self._t = t
