@@ -12,6 +12,7 @@ from sweep.registry import load_weights, resolve
 from sweep.store.spec_file import read_spec
 from sweep.training import text
 from sweep.training.entrypoints import check
+from sweep.training.scripts.checking import check as check_command
 from sweep.training.settings import Settings, TextSettings
 
 FOLDER = Path(__file__).parents[2] / "search_spaces"
@@ -29,6 +30,9 @@ def test_file_is_right_and_nothing_in_it_is_unsupported(path, tmp_path):
     assert unsupported(spec) == []
     assert spec.name == path.stem
     assert len(varying(spec)) >= 3
+    if spec.command is not None:
+        check_command(spec.command, FOLDER.parent)
+        return
     check(spec.entrypoint, tmp_path)
     # Every key of every config is one that the training function knows.
     settings = TextSettings if spec.entrypoint == "sweep.training.text:train" else Settings

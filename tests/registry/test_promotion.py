@@ -76,6 +76,53 @@ def test_weights_are_those_of_the_checkpoint(registry, source):
         assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
+def left_by_a_script(folder, files):
+    def fill(beside):
+        (beside / "state").mkdir()
+        for name, content in files.items():
+            torch.save(content, beside / "state" / name)
+
+    checkpoints.write(folder, fill, {"t": 3})
+    return folder
+
+
+TENSORS = {"w": torch.arange(3.0)}
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"last.pt": {"model": TENSORS, "epoch": 3}},
+        {"best.ckpt": {"state_dict": TENSORS}},
+        {"model.pth": {"model_state_dict": TENSORS}},
+        {"weights.pt": TENSORS, "notes.txt": 1},
+    ],
+)
+def test_weights_are_found_in_what_a_script_left(registry, make_source, tmp_path, files):
+    version = promote(registry, "vit", make_source(checkpoint=left_by_a_script(tmp_path / "c", files)), alias=None)
+    assert torch.equal(load_weights(version)["w"], TENSORS["w"])
+
+
+def test_weights_in_safetensors_format_are_found_too(registry, make_source, tmp_path):
+    from safetensors.torch import save_file
+
+    folder = tmp_path / "epoch-3"
+    checkpoints.write(folder, lambda beside: _save(beside / "state", save_file), {"t": 3})
+    version = promote(registry, "vit", make_source(checkpoint=folder), alias=None)
+    assert torch.equal(load_weights(version)["w"], TENSORS["w"])
+
+
+def _save(folder, save_file):
+    folder.mkdir()
+    save_file(TENSORS, folder / "model.safetensors")
+
+
+def test_which_of_several_files_has_the_weights_is_not_guessed(registry, make_source, tmp_path):
+    files = {"a.pt": TENSORS, "b.pt": TENSORS}
+    version = promote(registry, "vit", make_source(checkpoint=left_by_a_script(tmp_path / "c", files)), alias=None)
+    assert version.manifest.weights_missing == "the script left 2 files that may hold weights: a.pt, b.pt"
+
+
 def test_no_file_of_a_version_is_writable(registry, source):
     version = promote(registry, "vit", source, alias=None)
     assert {path.stat().st_mode & 0o777 for path in version.path.rglob("*") if path.is_file()} == {0o444}

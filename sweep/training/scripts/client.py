@@ -7,8 +7,9 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sweep.core.protocols import Decision, Placement
 from sweep.errors import TrainingError
@@ -18,6 +19,9 @@ from sweep.training.context import MAX_FIDELITY, Context, State, StopTrial, acti
 from sweep.training.group import Group
 from sweep.training.scripts.surroundings import SOCKET
 from sweep.training.standalone import standalone
+
+if TYPE_CHECKING:
+    import torch
 
 
 def context(config: Mapping[str, Any] | None = None, *, time_attr: str = "epoch", max_t: int = 1) -> Context:
@@ -79,7 +83,19 @@ class ScriptEnds(StopTrial, SystemExit):
 
 
 class _ScriptContext(Context):
-    """A context that says when the script asks how to split a batch."""
+    """A context that says when the script asks how to split a batch, and keeps it within its share of a GPU."""
+
+    @cached_property
+    def device(self) -> torch.device:
+        """See `Context.device`."""
+        device = super().device
+        share = self._placement.gpu
+        if device.type == "cuda" and 0 < share < 1:
+            import torch
+
+            total = torch.cuda.mem_get_info(device)[1]
+            torch.cuda.set_per_process_memory_fraction(memory.allocator_fraction(share, total), device)
+        return device
 
     @property
     def batch_split(self) -> int:

@@ -83,7 +83,7 @@ class Process:
         return self._guard.pid
 
     def freeze(self) -> None:
-        """Stop it where it is, until `thaw` was called as often; should nobody be left to do that, the guard ends it."""
+        """Stop it where it is, until `thaw` was called as often; the guard ends it if nobody is left to."""
         with self._holding:
             self._holds += 1
             self._stop()

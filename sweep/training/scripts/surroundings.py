@@ -20,7 +20,9 @@ from sweep.training.scripts.folder import ScriptFolder
 SOCKET = "SWEEP_SOCKET"
 """Names the socket on which the attempt listens."""
 
-_ALLOCATOR = "PYTORCH_CUDA_ALLOC_CONF"
+_ALLOCATORS = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF")
+"""The newer name and the older, which every version reads."""
+
 _FRACTION = "per_process_memory_fraction"
 _FIRST_TORCH = (2, 10)
 """The first version whose allocator takes its limit from the environment."""
@@ -56,7 +58,7 @@ def _facts(placement: Placement, folder: ScriptFolder) -> dict[str, object]:
 
 
 def environment(placement: Placement, folder: ScriptFolder, socket: Path) -> dict[str, str]:
-    """All of its environment; what the search file sets comes before what is set here, but for SWEEP_*."""
+    """All of its environment; what the search file sets comes before threads and Python's own."""
     facts = _facts(placement, folder)
     threads = str(facts["cpus"])
     env = {
@@ -65,8 +67,8 @@ def environment(placement: Placement, folder: ScriptFolder, socket: Path) -> dic
         **os.environ,
         "OMP_NUM_THREADS": threads,
         "MKL_NUM_THREADS": threads,
-        **_gpus(placement),
         **placement.env,
+        **_gpus(placement),
         "SWEEP_STUDY": placement.study,
         "SWEEP_TRIAL": str(placement.trial),
         "SWEEP_ATTEMPT": str(placement.attempt),
@@ -103,11 +105,13 @@ def _gpus(placement: Placement) -> dict[str, str]:
     found = {"CUDA_VISIBLE_DEVICES": ",".join(seen)}
     if 0 < placement.gpu < 1 and placement.command[0] == "{python}" and _torch() >= _FIRST_TORCH:
         # Ray's half a GPU is bookkeeping, not a wall. Another interpreter's torch might refuse a word that it lacks.
-        before = placement.env.get(_ALLOCATOR, os.environ.get(_ALLOCATOR, ""))
+        env = {**os.environ, **placement.env}
+        name = next((each for each in _ALLOCATORS if each in env), _ALLOCATORS[-1])
+        before = env.get(name, "")
         if _FRACTION not in before:
             total = _gpu_bytes()
             fraction = memory.allocator_fraction(placement.gpu, total) if total else placement.gpu
-            found[_ALLOCATOR] = f"{before},{_FRACTION}:{fraction:.4f}".lstrip(",")
+            found[name] = f"{before},{_FRACTION}:{fraction:.4f}".lstrip(",")
     return found
 
 

@@ -247,11 +247,18 @@ def test_it_sees_its_gpus_and_no_more_of_one_than_its_share(attempt, monkeypatch
         assert env["PYTORCH_CUDA_ALLOC_CONF"].startswith(cap)
 
 
-def test_what_the_user_says_of_the_allocator_stays(attempt, monkeypatch, tmp_path):
+@pytest.mark.parametrize("name", ["PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_ALLOC_CONF"])
+def test_what_the_user_says_of_the_allocator_stays(attempt, monkeypatch, tmp_path, name):
     monkeypatch.setattr(surroundings, "_gpu_bytes", lambda: 5 * 2**30)
-    placed = attempt("", gpu=0.5, device="auto", env={"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"})
+    placed = attempt("", gpu=0.5, device="auto", env={name: "expandable_segments:True"})
     env = surroundings.environment(placed, folder.ScriptFolder(placed), tmp_path / "socket")
-    assert env["PYTORCH_CUDA_ALLOC_CONF"] == "expandable_segments:True"
+    assert env[name] == "expandable_segments:True,per_process_memory_fraction:0.4000"
+
+
+def test_torch_reads_the_cap_that_it_is_given():
+    import torch
+
+    torch._C._accelerator_setAllocatorSettings("per_process_memory_fraction:0.4000")
 
 
 def test_the_files_of_a_killed_attempt_are_removed_by_the_next(run, tmp_path):
