@@ -27,6 +27,7 @@ from sweep.training.context import Context, StopTrial, activate, deactivate
 from sweep.training.group import Group
 from sweep.training.logs import AttemptLog, tee, trace
 from sweep.training.profiling import profiled
+from sweep.training.scripts.supervisor import LAST
 from sweep.training.scripts.supervisor import supervise as supervise_script
 
 
@@ -62,9 +63,9 @@ def run_attempt(placement: Placement, channel: Channel) -> Outcome:
             ):
                 return train(placement, noted, log.text, Group())
         except BaseException as error:
-            # Where the supervisor of a script found that it had failed is of no use to its author.
+            # What a script printed is there already, and where its supervisor was is of no use to its author.
             in_words = placement.command and isinstance(error, TrainingError)
-            log.text(f"failed: {error}" if in_words else trace(error))
+            log.text(f"failed: {str(error).partition(LAST)[0]}" if in_words else trace(error))
             raise
 
 

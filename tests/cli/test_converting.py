@@ -13,8 +13,18 @@ run_cap: 3
 """
 
 
+SCRIPT = """import argparse
+parser = argparse.ArgumentParser()
+parser.add_argument("--x", type=float)
+parser.add_argument("--deep.y", type=float, dest="y")
+args = parser.parse_args()
+print(f"loss={args.x ** 2 + args.y}")
+"""
+
+
 def test_a_converted_file_is_launched_as_it_is(folder, sweep, launch):
     (folder / "sweep.yaml").write_text(WANDB)
+    (folder / "train.py").write_text(SCRIPT)
     done = sweep("convert", "--from", "wandb", "sweep.yaml", "-o", "ours.yaml")
     assert done.code == 0
     assert "ours.yaml: written." in done.out

@@ -40,6 +40,8 @@ POLL_S = 0.5
 LAST_LINES = 20
 """Lines of output that a failure is told with."""
 
+LAST = " Its last lines:"
+
 MOST_WAITING = 4096
 """Lines that wait to be read for metrics; a script that prints more waits."""
 
@@ -293,9 +295,9 @@ class _Supervisor:
         told = f"{where}: the script ended with {_how(how)}."
         if short is None:
             # The last of the lines is the reason that tables show.
-            return TrainingError(f"{told} Its last lines:\n{last}" if last else f"{told} It printed nothing.")
+            return TrainingError(f"{told}{LAST}\n{last}" if last else f"{told} It printed nothing.")
         what = "CUDA out of memory" if short == "gpu_memory" else "the machine's memory ran out"
-        told = f"{told} Its last lines:\n{last}\n{where}: {what}."
+        told = f"{told}{LAST}\n{last}\n{where}: {what}."
         if self._placement.batch_split > 1 and not self._split_seen:
             return TrainingError(
                 f"{told} The batch was to be computed in {self._placement.batch_split} parts (retries.on_oom: "
