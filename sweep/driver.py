@@ -13,6 +13,7 @@ from sweep.core import commands as core
 from sweep.core import control, limits
 from sweep.core import events as ev
 from sweep.core.command_line import split
+from sweep.core.pool import Demand
 from sweep.core.protocols import Advisor, Capacity, Decision, GpuMemory, NodeChange, Placement, Sampler
 from sweep.core.seeds import derive
 from sweep.core.space import NoConfigError, Space, varying
@@ -245,6 +246,10 @@ class Driver:
     def wanted(self) -> float:
         """How many attempts would be at work if there were room for all."""
         return 0.0 if self._finished else self.study.wanted
+
+    def share(self) -> Demand:
+        """What each of those would hold at the moment."""
+        return self.study.share
 
     # Deeds
 

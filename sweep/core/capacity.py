@@ -9,6 +9,9 @@ from sweep.core.pool import Demand, Node, count, share_of
 from sweep.core.spec import Resources
 from sweep.errors import ResourceError
 
+MEMORY_SLACK = 0.98
+"""GPUs of one kind differ by some MiB: a share that is so much of the memory asked for holds it."""
+
 
 @dataclass(frozen=True)
 class Grant:
@@ -74,6 +77,24 @@ def grant(resources: Resources, nodes: Sequence[Node]) -> Grant:
 def at_once(resources: Resources, slots: int, lanes: int) -> int:
     """Trials at once on so many slots, when a slot's process trains up to this many together."""
     return min(slots * lanes, resources.max_concurrent or slots * lanes)
+
+
+def too_small(resources: Resources, share: float, node: Node) -> str:
+    """Why a trial with this share lacks memory on a node's GPUs; "" where it doesn't, or nobody knows.
+
+    For nodes that join: a share is that of the smallest GPU there was at the start.
+    """
+    if not (resources.gpu_memory and share and node.gpu and node.gpu_memory):
+        return ""
+    whole = node.gpu_memory / 2**30
+    given = min(share, 1.0) * whole
+    if given >= MEMORY_SLACK * resources.gpu_memory:
+        return ""
+    cure = " A resume gives trials a share that fits there too." if whole >= resources.gpu_memory else ""
+    return (
+        f"resources.gpu_memory: a trial asks for {resources.gpu_memory:g} GiB, and its share, {share:g} of a GPU, is "
+        f"{given:.1f} GiB there.{cure}"
+    )
 
 
 def _asked(resources: Resources) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 from sweep.core.events import Cause, Outcome
 from sweep.core.objectives import Result
-from sweep.core.pool import Node
+from sweep.core.pool import Demand, Node
 
 
 @dataclass(frozen=True)
@@ -294,6 +294,10 @@ class Director(Protocol):
 
         An executor whose machines can become more asks for them, and lets go of those that it doesn't need.
         """
+        ...
+
+    def share(self) -> Demand:
+        """What each of those would hold at the moment; `gpu: auto` changes it during a run."""
         ...
 
 

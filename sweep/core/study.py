@@ -21,6 +21,7 @@ from sweep.core.judging import Judge
 from sweep.core.limits import Limits
 from sweep.core.objectives import objectives
 from sweep.core.placing import Places
+from sweep.core.pool import Demand
 from sweep.core.progress import Progress
 from sweep.core.repeats import Repeats
 from sweep.core.rivals import Rivals
@@ -139,6 +140,11 @@ class StudyMachine:
             return at_work
         to_come = 0.0 if self.ending else (self.limits.trials or math.inf) - self.books.proposed
         return min(self.spec.resources.max_concurrent or math.inf, at_work + len(self.books.waiting) + to_come)
+
+    @property
+    def share(self) -> Demand:
+        """What the next attempt of a new trial holds."""
+        return self._shares.demand()
 
     def overdue(self, now: float) -> bool:
         """Whether a limit of time, GPU-hours or money is reached at `now`: then an event should say how late it is."""

@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from ray.job_config import JobConfig
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from sweep.core.agreement import refused
-from sweep.core.capacity import grant
+from sweep.core.capacity import grant, too_small
 from sweep.core.findings import Versions
 from sweep.core.limits import check_prices, hour_of
 from sweep.core.pool import Node
@@ -28,7 +29,7 @@ from sweep.core.protocols import Capacity
 from sweep.core.spec import Resources
 from sweep.errors import InputError
 from sweep.executors import storage
-from sweep.executors.machine import mps_runs, smallest_gpu
+from sweep.executors.machine import mps_runs
 from sweep.executors.nodes import Nodes, Outlook, Seen
 
 USUAL_DASHBOARD = "127.0.0.1:8265"
@@ -69,7 +70,7 @@ class Cluster:
         self._ours = False
         self._outlook = Outlook()
         self.nodes = Nodes()
-        self._gate = storage.Gate(studies, self.nodes.id_of) if studies is not None else None
+        self._gate: storage.Gate | None = None
 
     def open(self, resources: Resources) -> Capacity:
         """Connect to Ray, or start one on this machine; find out what fits.
@@ -89,6 +90,9 @@ class Cluster:
             nodes = self._first_look(memory=resources.gpu_memory is not None)
             granted = grant(resources, nodes)
             check_prices(resources, nodes)
+            hinders = partial(too_small, resources, granted.gpu) if resources.gpu_memory else None
+            if self._studies is not None or hinders is not None:
+                self._gate = storage.Gate(self._studies, self.nodes.id_of, hinders)
             if self._studies is not None:
                 used = {node.name: self.nodes.id_of(node.name) for node in nodes if node.works}
                 storage.check(self._studies, {name: key for name, key in used.items() if key is not None})
@@ -142,9 +146,8 @@ class Cluster:
             raise InputError(f"address: the cluster's control store has not answered for {OPEN_S:.0f} s. Does it run?")
         self.nodes.take(sights, time.time())
         if memory:
-            ask = ray.remote(num_cpus=0)(smallest_gpu)
-            asked = {node.name: ask.options(**self.at(node.name)).remote() for node in self.nodes.open if node.gpu}
-            self.nodes.measured(dict(zip(asked, ray.get(list(asked.values())), strict=True)))
+            keys = {node.name: self.nodes.id_of(node.name) for node in self.nodes.open if node.gpu}
+            self.nodes.measured(storage.gpu_memory({name: key for name, key in keys.items() if key is not None}))
         return self.nodes.open
 
     def close(self) -> None:

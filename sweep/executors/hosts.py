@@ -97,8 +97,8 @@ class Hosts:
             for host in same:
                 if host.key == key and host.fit and host.attempts < self.lanes:
                     return host
-        # The first ones are on the first GPUs: so idle ones are on as few as can be.
-        for host in same:
+        # The first ones are on the first GPUs: so idle ones are on as few as can be. Others may have no process yet.
+        for host in sorted(same, key=lambda host: not host.proven):
             if not host.attempts:
                 return host
         made, idle = self.make(share), self.idle()

@@ -58,7 +58,7 @@ class RayMetrics:
     def event(self, study: StudyMachine, event: ev.AnyEvent) -> None:
         """Count what happened."""
         match event:
-            case ev.RunStarted() | ev.ShareChosen():
+            case ev.RunStarted() | ev.ShareChosen() | ev.NodeChanged():
                 self._places.set(event.slots, self._tags)
             case ev.Reported():
                 self._reports.inc(1, self._tags)

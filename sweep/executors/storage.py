@@ -1,4 +1,8 @@
-"""Whether a cluster's nodes have the studies' folder in common: checkpoints are written by one, read by another."""
+"""Whether a cluster's nodes are fit for trials.
+
+They have the studies' folder in common, for checkpoints are written by one and read by another; and their GPUs have the
+memory that was asked for.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,9 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from sweep.core.pool import Node
 from sweep.errors import InputError
+from sweep.executors.machine import smallest_gpu
 from sweep.executors.nodes import Seen
 from sweep.store.markers import marked, sees
 
@@ -45,10 +51,18 @@ def unshared(storage: Path, nodes: Mapping[str, str]) -> list[str]:
     with marked(storage) as marker:
         if marker is None:
             return []
-        asked = {name: _ask(node).remote(marker) for name, node in others.items()}
+        asked = {name: ask(sees, node).remote(marker) for name, node in others.items()}
         # All at once, so that it lasts as long as the slowest.
         ray.wait(list(asked.values()), num_returns=len(asked), timeout=ANSWER_S)
-        return [name for name, answer in asked.items() if not _saw(answer)]
+        return [name for name, answer in asked.items() if not _answer(answer, True)]
+
+
+def gpu_memory(nodes: Mapping[str, str]) -> dict[str, int | None]:
+    """How much the smallest GPU of each node has; None of one that can't tell, or gives no answer."""
+    asked = {name: ask(smallest_gpu, node).remote() for name, node in nodes.items()}
+    if asked:
+        ray.wait(list(asked.values()), num_returns=len(asked), timeout=ANSWER_S)
+    return {name: _answer(answer, None) for name, answer in asked.items()}
 
 
 @dataclass(frozen=True)
@@ -57,26 +71,41 @@ class _Asked:
 
     Attributes:
         seen: that it has joined.
-        answer: whether it sees the marker.
+        sees: whether it sees the marker; None where there is nothing to see.
+        memory: how much its smallest GPU has; None where that doesn't matter.
         marker: removes the marker.
     """
 
     seen: Seen
-    answer: Any
+    sees: Any
+    memory: Any
     marker: ExitStack
+
+    @property
+    def answers(self) -> list[Any]:
+        """Those that are waited for."""
+        return [answer for answer in (self.sees, self.memory) if answer is not None]
 
 
 class Gate:
-    """Lets nodes that join in when they are known to have the studies' folder, without waiting for their answer.
+    """Lets nodes that join in when they are known to be fit for trials, without waiting for their answer.
 
     Args:
-        studies: the folder.
+        studies: the folder that they have to have in common; None where they need none.
         id_of: Ray's id of a node, by its name.
+        hinders: why trials can't run on a node whose GPUs' memory is known, "" where they can; None where the memory
+            doesn't matter.
     """
 
-    def __init__(self, studies: Path, id_of: Callable[[str], str | None]) -> None:
+    def __init__(
+        self,
+        studies: Path | None,
+        id_of: Callable[[str], str | None],
+        hinders: Callable[[Node], str] | None = None,
+    ) -> None:
         self._studies = studies
         self._id_of = id_of
+        self._hinders = hinders
         self._asked: dict[str, _Asked] = {}
 
     def take(self, seen: Iterable[Seen]) -> list[Seen]:
@@ -101,22 +130,37 @@ class Gate:
 
     def _ask(self, seen: Seen) -> list[Seen]:
         node, stack = self._id_of(seen.node.name), ExitStack()
-        marker = stack.enter_context(marked(self._studies))
-        if node is None or marker is None:
+        marker = stack.enter_context(marked(self._studies)) if self._studies is not None else None
+        measures = self._hinders is not None and seen.node.gpu > 0
+        if node is None or not (marker or measures):
             stack.close()
             return [seen]
-        self._asked[seen.node.name] = _Asked(seen, _ask(node).remote(marker), stack)
+        self._asked[seen.node.name] = _Asked(
+            seen,
+            ask(sees, node).remote(marker) if marker else None,
+            ask(smallest_gpu, node).remote() if measures else None,
+            stack,
+        )
         return []
 
     def _answered(self) -> list[Seen]:
         told = []
         for name, asked in list(self._asked.items()):
-            if ray.wait([asked.answer], timeout=0)[0]:
+            answers = asked.answers
+            if len(ray.wait(answers, num_returns=len(answers), timeout=0)[0]) == len(answers):
                 del self._asked[name]
                 asked.marker.close()
-                barred = replace(asked.seen, change="barred", reason=refusal(self._studies, [name]))
-                told.append(asked.seen if _saw(asked.answer) else barred)
+                told.append(self._judged(asked))
         return told
+
+    def _judged(self, asked: _Asked) -> Seen:
+        node = asked.seen.node
+        if asked.memory is not None:
+            node = replace(node, gpu_memory=_answer(asked.memory, None))
+        if self._studies is not None and asked.sees is not None and not _answer(asked.sees, True):
+            return Seen("barred", node, refusal(self._studies, [node.name]))
+        reason = self._hinders(node) if self._hinders is not None else ""
+        return Seen("barred", node, reason) if reason else replace(asked.seen, node=node)
 
 
 def refusal(storage: Path, nodes: Collection[str]) -> str:
@@ -135,15 +179,16 @@ def _host() -> str:
     return next((str(node["NodeManagerHostname"]) for node in ray.nodes() if node["NodeID"] == here), "this node")
 
 
-def _ask(node: str) -> Any:
-    """`sees` as a task on this node, which takes no core from the trials there."""
-    return ray.remote(sees).options(
+def ask(what: Callable[..., Any], node: str) -> Any:
+    """A function as a task on this node, which takes no core from the trials there."""
+    return ray.remote(what).options(
         num_cpus=0, max_retries=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)
     )
 
 
-def _saw(answer: Any) -> bool:
+def _answer(answer: Any, otherwise: Any) -> Any:
+    """What a node has answered; when it is gone, Ray tells."""
     try:
-        return bool(ray.get(answer, timeout=0))
+        return ray.get(answer, timeout=0)
     except ray.exceptions.RayError:
-        return True
+        return otherwise

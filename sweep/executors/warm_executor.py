@@ -141,10 +141,11 @@ class WarmExecutor:
         with quiet():
             while not director.finished:
                 self._end_unwanted(director)
+                self._share = director.share()
                 self._look_around(director)
+                self._make_room()
                 self._place(director)
                 self._wish(director)
-                self._make_room()
                 self._listen(director)
                 self._end_stuck(director)
                 director.tick()
@@ -227,20 +228,37 @@ class WarmExecutor:
                 for work in works:
                     self._leave(work)
                 continue
-            for work in works:
-                del self._work[work.stream]
-            self._waiting[:0] = [(work.placement, host.key) for work in works]
-            self._hosts.drop(host)
+            self._put_back(host, works)
+
+    def _put_back(self, host: Host, works: list[_Work]) -> None:
+        """A worker goes, and its attempts, none of which has begun, wait for another one."""
+        for work in works:
+            del self._work[work.stream]
+        self._waiting[:0] = [(work.placement, host.key) for work in works]
+        self._hosts.drop(host)
 
     def _leave(self, work: _Work) -> None:
         """Let an attempt be ready to go on elsewhere: its next report comes with a checkpoint, and waits."""
         work.host.worker.leave.remote(work.placement.trial, work.placement.attempt)
 
     def _make_room(self) -> None:
-        """Let idle workers go when an attempt can't begin: Ray has put somebody elsewhere than the books say."""
-        oldest = min((work.last_report for work in self._work.values() if not work.started), default=math.inf)
-        if time.monotonic() - oldest > BEGIN_S:
-            for host in self._hosts.idle():
+        """Let idle workers have the attempts that can't begin where the books show room; else let them go.
+
+        Another study may be there, whose end may be far, or Ray has put somebody elsewhere than the books say.
+        """
+        until = time.monotonic() - BEGIN_S
+        late = [work for work in self._work.values() if not work.started and work.last_report < until]
+        if not late:
+            return
+        idle = self._hosts.idle()
+        proven = [host.share for host in idle if host.proven]
+        for work in late:
+            host = work.host
+            if host.share in proven and host.attempts == 1 and not host.proven:
+                proven.remove(host.share)
+                self._put_back(host, [work])
+        if all(work.stream in self._work for work in late):
+            for host in idle:
                 self._hosts.drop(host)
 
     def _listen(self, director: Director) -> None:
@@ -291,7 +309,8 @@ class WarmExecutor:
             self._decided.append((work, decision))
         if decision.action != "advance":
             work.decision = decision
-            work.deadline = now + max(STUCK_S, FACTOR * work.longest_s)
+            # From the first word on: a function that swallows it, and goes on reporting, is stuck too.
+            work.deadline = work.deadline or now + max(STUCK_S, FACTOR * work.longest_s)
 
     def _over(self, director: Director, work: _Work, message: Message) -> None:
         del self._work[work.stream]

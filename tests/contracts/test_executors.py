@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from sweep.core.pool import Demand
 from sweep.core.protocols import Decision, Placement
 from sweep.core.spec import Resources
 from sweep.executors.inline import InlineExecutor
@@ -99,6 +100,9 @@ class ScriptedDirector:
 
     def wanted(self):
         return len(self.at_work) + len(self.waiting)
+
+    def share(self):
+        return Demand()
 
     def of(self, trial):
         return [call for call in self.calls if call[1][0] == trial]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sweep.core.capacity import grant
+from sweep.core.capacity import grant, too_small
 from sweep.core.pool import Node
 from sweep.core.spec import Resources
 from sweep.errors import ResourceError
@@ -117,3 +117,23 @@ def test_more_gpu_memory_than_the_smallest_gpu_has_is_refused():
 def test_gpus_that_do_not_tell_their_memory_are_named_as_the_obstacle():
     with pytest.raises(ResourceError, match=r"no node says how much memory its GPUs have .*Name a share"):
         grant(Resources(gpu_memory=8), [Node("a", 16, 1)])
+
+
+@pytest.mark.parametrize("memory", [80, 79, None])
+def test_node_that_joins_with_gpus_like_the_others_is_not_too_small(memory):
+    node = Node("a", 8, 1, memory and memory * 2**30)
+    assert too_small(Resources(gpu_memory=10), 0.125, node) == ""
+
+
+def test_node_that_joins_with_smaller_gpus_is_too_small_for_the_share_and_for_good_where_none_holds_a_trial():
+    told = too_small(Resources(gpu_memory=10), 0.125, Node("a", 8, 1, 24 * 2**30))
+    assert "a trial asks for 10 GiB, and its share, 0.125 of a GPU, is 3.0 GiB there" in told
+    assert "A resume gives trials a share that fits there too." in told
+    assert "resume" not in too_small(Resources(gpu_memory=10), 1, Node("a", 8, 1, 8 * 2**30))
+
+
+def test_memory_counts_only_where_it_was_asked_for_and_there_is_a_gpu():
+    small = Node("a", 8, 1, 2**30)
+    assert too_small(Resources(gpu=0.5), 0.5, small) == ""
+    assert too_small(Resources(gpu_memory=10), 0.0, small) == ""
+    assert too_small(Resources(gpu_memory=10), 0.5, Node("a", 8, 0)) == ""

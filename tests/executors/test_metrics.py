@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from sweep.core import events as ev
+from sweep.core.pool import Node
 from sweep.core.spec import Resources
 from sweep.remote import login
 
@@ -73,6 +74,14 @@ def test_counts_are_those_of_the_study(told):
     assert told["sweep_places",] == 3
     assert told["sweep_reports",] == sum(isinstance(event, ev.Reported) for event in play.events)
     assert told["sweep_wait_seconds",] == sum(isinstance(event, ev.AttemptStarted) for event in play.events)
+
+
+def test_places_follow_the_nodes(told):
+    play = acted()
+    node = Node("b", 8, 2)
+    changed = ev.NodeChanged(time=play.now, change="joined", node=node, slots=11)
+    metrics.RayMetrics("toy").event(play.machine, changed)
+    assert told["sweep_places",] == 11
 
 
 def test_seconds_are_counted_by_outcome_and_share(told):

@@ -52,6 +52,7 @@ DRIVER = """
 import contextlib, json, sys, tempfile
 import ray
 import sweep
+from sweep.core.pool import Demand
 from sweep.core.protocols import Decision, Placement
 from sweep.core.spec import Resources
 from sweep.training.attempt import run_attempt, warm_up
@@ -96,6 +97,9 @@ class Director:
 
     def wanted(self):
         return 0
+
+    def share(self):
+        return Demand()
 
     batch = contextlib.nullcontext
 

@@ -15,14 +15,17 @@ class Answers:
     """What nodes say when they are asked, if they have answered."""
 
     def __init__(self, monkeypatch):
-        self.given = {}
-        asking = types.SimpleNamespace
-        monkeypatch.setattr(storage, "_ask", lambda node: asking(remote=lambda marker: (node, marker)))
-        monkeypatch.setattr(storage, "_saw", lambda answer: self.given[answer[0]])
+        self.given, self.memory = {}, {}
+        monkeypatch.setattr(storage, "ask", self.ask)
+        monkeypatch.setattr(storage, "_answer", lambda answer, otherwise: answer[0][answer[1]])
         monkeypatch.setattr(
-            storage.ray, "wait", lambda refs, timeout: ([ref for ref in refs if ref[0] in self.given], [])
+            storage.ray, "wait", lambda refs, num_returns, timeout: ([ref for ref in refs if ref[1] in ref[0]], [])
         )
         monkeypatch.setattr(storage, "_host", lambda: "head")
+
+    def ask(self, what, node):
+        book = self.given if what is storage.sees else self.memory
+        return types.SimpleNamespace(remote=lambda *marker: (book, node))
 
 
 @pytest.fixture
@@ -65,3 +68,28 @@ def test_a_node_that_goes_before_it_has_answered_was_never_there(gate, answers):
 def test_a_node_that_offers_nothing_is_not_asked(gate, answers):
     head = Seen("joined", Node("head", 0, 0))
     assert gate.take([head]) == [head]
+
+
+def measuring(tmp_path, studies=True):
+    few = "too few of them"
+    return storage.Gate(
+        tmp_path if studies else None, lambda name: name, lambda node: few if (node.gpu_memory or 99) < 20 else ""
+    )
+
+
+def test_a_node_whose_gpus_have_too_little_memory_is_barred(answers, tmp_path):
+    gate = measuring(tmp_path)
+    assert gate.take([Seen("joined", W1), Seen("joined", W2), Seen("joined", Node("cpu", 4, 0))]) == []
+    answers.given.update(w1=True, w2=True, cpu=True)
+    assert gate.take([]) == [Seen("joined", Node("cpu", 4, 0))], "it has nothing to measure"
+    answers.memory.update(w1=10, w2=40)
+    assert gate.take([]) == [
+        Seen("barred", Node("w1", 4, 1, 10), "too few of them"), Seen("joined", Node("w2", 4, 1, 40)),
+    ]  # fmt: skip
+
+
+def test_memory_that_nobody_knows_bars_no_node_and_is_asked_for_without_a_folder_too(answers, tmp_path):
+    gate = measuring(tmp_path, studies=False)
+    assert gate.take([Seen("joined", W1)]) == []
+    answers.memory["w1"] = None
+    assert gate.take([]) == [Seen("joined", W1)]

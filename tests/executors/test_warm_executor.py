@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from sweep.core.pool import Demand
 from sweep.core.protocols import Decision, Placement
 from sweep.core.spec import Resources
 from sweep.errors import ResourceError
@@ -227,6 +228,9 @@ class Script:
 
     def wanted(self):
         return 0
+
+    def share(self):
+        return Demand()
 
 
 @pytest.fixture
