@@ -71,12 +71,13 @@ class Cluster:
         self._outlook = Outlook()
         self.nodes = Nodes()
         self._gate: storage.Gate | None = None
+        self._check: storage.Check | None = None
 
     def open(self, resources: Resources) -> Capacity:
         """Connect to Ray, or start one on this machine; find out what fits.
 
         Raises:
-            InputError: there is no such cluster, it doesn't let us in, or its nodes don't share the studies' folder.
+            InputError: there is no such cluster, or it doesn't let us in.
             ResourceError: no node can hold a trial.
         """
         if ray.is_initialized():
@@ -95,7 +96,8 @@ class Cluster:
                 self._gate = storage.Gate(self._studies, self.nodes.id_of, hinders)
             if self._studies is not None:
                 used = {node.name: self.nodes.id_of(node.name) for node in nodes if node.works}
-                storage.check(self._studies, {name: key for name, key in used.items() if key is not None})
+                known = {name: key for name, key in used.items() if key is not None}
+                self._check = storage.Check(self._studies, known)
         except InputError:
             self.close()
             raise
@@ -112,6 +114,15 @@ class Cluster:
             notes=(*granted.notes, *mps, *login),
             dashboard=f"http://{dashboard}" if dashboard else None,
         )
+
+    def settle(self) -> None:
+        """Wait until the nodes have shown that they have the studies' folder, which they are asked from `open` on.
+
+        Raises:
+            InputError: some don't have it.
+        """
+        if self._check is not None:
+            self._check.settle()
 
     def at(self, node: str) -> dict[str, Any]:
         """Ray's options for an actor where room was kept for it; elsewhere, once that node is gone."""
@@ -152,8 +163,9 @@ class Cluster:
 
     def close(self) -> None:
         """Leave the cluster; a Ray that we started ends, and so do all actors of this process."""
-        if self._gate is not None:
-            self._gate.close()
+        for asked in (self._gate, self._check):
+            if asked is not None:
+                asked.close()
         if self._ours:
             self._ours = False
             ray.shutdown()

@@ -25,36 +25,40 @@ ANSWER_S = 120.0
 """How long a node may take to look: on a busy one a process has to start for it."""
 
 
-def check(storage: Path, nodes: Mapping[str, str]) -> None:
-    """See that nodes find there what this process writes.
+class Check:
+    """Has nodes look for what this process writes in the folder, while other things are done.
+
+    This process's own node isn't asked, and one that gives no answer isn't named: when it is gone, Ray tells.
 
     Args:
-        storage: folder of the studies.
+        studies: the folder.
         nodes: name to Ray's id of those that trials may run on.
-
-    Raises:
-        InputError: some don't.
     """
-    if found := unshared(storage, nodes):
-        raise InputError(refusal(storage, found))
 
+    def __init__(self, studies: Path, nodes: Mapping[str, str]) -> None:
+        here = ray.get_runtime_context().get_node_id()
+        others = {name: node for name, node in nodes.items() if node != here}
+        self._studies = studies
+        self._marker = ExitStack()
+        marker = self._marker.enter_context(marked(studies)) if others else None
+        self._asked = {name: ask(sees, node).remote(marker) for name, node in others.items()} if marker else {}
 
-def unshared(storage: Path, nodes: Mapping[str, str]) -> list[str]:
-    """Those nodes that don't see a file which this process writes in the folder.
+    def settle(self) -> None:
+        """Wait for the answers.
 
-    This process's own node isn't asked, and one that gives no answer isn't listed: when it is gone, Ray tells.
-    """
-    here = ray.get_runtime_context().get_node_id()
-    others = {name: node for name, node in nodes.items() if node != here}
-    if not others:
-        return []
-    with marked(storage) as marker:
-        if marker is None:
-            return []
-        asked = {name: ask(sees, node).remote(marker) for name, node in others.items()}
-        # All at once, so that it lasts as long as the slowest.
-        ray.wait(list(asked.values()), num_returns=len(asked), timeout=ANSWER_S)
-        return [name for name, answer in asked.items() if not _answer(answer, True)]
+        Raises:
+            InputError: some don't see it.
+        """
+        if self._asked:
+            # All at once, so that it lasts as long as the slowest.
+            ray.wait(list(self._asked.values()), num_returns=len(self._asked), timeout=ANSWER_S)
+        self.close()
+        if apart := [name for name, answer in self._asked.items() if not _answer(answer, True)]:
+            raise InputError(refusal(self._studies, apart))
+
+    def close(self) -> None:
+        """Nobody's answer is waited for any more."""
+        self._marker.close()
 
 
 def gpu_memory(nodes: Mapping[str, str]) -> dict[str, int | None]:

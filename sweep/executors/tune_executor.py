@@ -86,6 +86,7 @@ class TuneExecutor:
         """
         os.environ.update(_ENVIRONMENT)
         capacity = self._cluster.open(self._resources)
+        self._cluster.settle()
         # The study hands out what fits, which is more than `slots` when shares shrink; the cores are their limit.
         at_most = count(capacity.nodes, Demand(0, capacity.cpu))
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(min(self._resources.max_concurrent or at_most, at_most))

@@ -39,7 +39,7 @@ STUCK_S = 60.0
 FACTOR = 5
 
 BEGIN_S = 30.0
-"""How long a worker may take to begin before idle ones are let go to make room for it."""
+"""How long a worker may take to begin before its attempt is given to another, or idle ones make room for it."""
 
 IDLE_S = 30.0
 """How long workers are kept that the study has nothing for, as at its end or while it is paused."""
@@ -107,7 +107,7 @@ class WarmExecutor:
         self._work: dict[Any, _Work] = {}
         self._wishes = Wishes()
         self._grows = False
-        self._used = time.monotonic()
+        self._used = self._listened = time.monotonic()
         self._decided: list[tuple[_Work, Decision]] = []
 
     def open(self) -> Capacity:
@@ -123,9 +123,10 @@ class WarmExecutor:
         self._share = Demand(capacity.gpu, capacity.cpu)
         self._open = {node.name: node for node in capacity.nodes}
         self._ever = list(capacity.nodes)
-        # They import torch while the study is made; more come when there is work for them.
+        # They import torch while the study is made, and nodes are asked; more come when there is work for them.
         for _ in range(min(capacity.slots, STARTED_AT_ONCE)):
             self._hosts.make(self._share)
+        self._cluster.settle()
         if self._hosts.lanes > 1:
             # Only the lanes can be counted beforehand: who may share a worker shows when it is known who comes.
             self._most = at_once(self._resources, capacity.slots, self._hosts.lanes)
@@ -242,24 +243,29 @@ class WarmExecutor:
         work.host.worker.leave.remote(work.placement.trial, work.placement.attempt)
 
     def _make_room(self) -> None:
-        """Let idle workers have the attempts that can't begin where the books show room; else let them go.
+        """Let idle workers have the attempts that can't begin where the books show room; else let them go there.
 
         Another study may be there, whose end may be far, or Ray has put somebody elsewhere than the books say.
         """
-        until = time.monotonic() - BEGIN_S
+        # What was there to be heard then has been heard, however long the disk has held up the driver since.
+        until = self._listened - BEGIN_S
         late = [work for work in self._work.values() if not work.started and work.last_report < until]
-        if not late:
-            return
-        idle = self._hosts.idle()
-        proven = [host.share for host in idle if host.proven]
+        idle = self._hosts.idle() if late else []
+        warm = [host.share for host in idle if host.proven]
         for work in late:
             host = work.host
-            if host.share in proven and host.attempts == 1 and not host.proven:
-                proven.remove(host.share)
+            if host.attempts > 1:
+                continue
+            if host.proven:
+                # It has begun others at once: it hangs.
                 self._put_back(host, [work])
-        if all(work.stream in self._work for work in late):
-            for host in idle:
-                self._hosts.drop(host)
+            elif host.share in warm:
+                warm.remove(host.share)
+                self._put_back(host, [work])
+            else:
+                for other in idle:
+                    if other.node == host.node and not (other.proven and other.share == host.share):
+                        self._hosts.drop(other)
 
     def _listen(self, director: Director) -> None:
         """Take in what has come, or wait a little for it; decisions go out when all of it is on the disk."""
@@ -267,6 +273,7 @@ class WarmExecutor:
             # The study is paused, or waits for a node.
             time.sleep(0 if director.finished else TICK_S)
             return
+        self._listened = time.monotonic()
         ready, others = ray.wait(list(self._work), num_returns=1, timeout=TICK_S, fetch_local=True)
         if ready and others:
             ready += ray.wait(others, num_returns=len(others), timeout=0, fetch_local=True)[0]

@@ -103,14 +103,14 @@ def begins(executor, director, trial):
     return work.host
 
 
-def test_attempt_whose_worker_finds_no_room_takes_one_that_has_become_idle(executor, monkeypatch):
+def test_attempt_whose_worker_finds_no_room_takes_one_that_has_become_idle(executor):
     director = Director([placement(number) for number in range(3)])
     executor._place(director)
     warm = begins(executor, director, 0)
     stuck = by_trial(executor)[1].host.worker
     executor._make_room()
     assert not stuck.ended, "it may take a while to start"
-    monkeypatch.setattr(warm_executor, "BEGIN_S", -1.0)
+    executor._listened += warm_executor.BEGIN_S + 1
     executor._take(director, by_trial(executor)[0], Message("end", outcome="returned"))
     executor._make_room()
     executor._place(director)
@@ -118,6 +118,35 @@ def test_attempt_whose_worker_finds_no_room_takes_one_that_has_become_idle(execu
     assert not warm.worker.ended
     assert by_trial(executor)[1].host is warm, "before the trial that came later"
     assert by_trial(executor)[2].host.worker.node == "b"
+
+
+def test_attempt_whose_warm_worker_hangs_has_another(executor):
+    director = Director([placement(0), placement(1)])
+    executor._place(director)
+    hung = begins(executor, director, 0)
+    executor._take(director, by_trial(executor)[0], Message("end", outcome="returned"))
+    executor._hosts.drop(by_trial(executor)[1].host)
+    executor._place(Director([placement(2)]))
+    assert by_trial(executor)[2].host is hung
+    executor._make_room()
+    assert not hung.worker.ended
+    executor._listened += warm_executor.BEGIN_S + 1
+    executor._make_room()
+    executor._place(director)
+    assert hung.worker.ended
+    assert by_trial(executor)[2].host is not hung
+
+
+def test_idle_workers_go_only_where_an_attempt_finds_no_room(executor):
+    executor._hosts.begin((Node("a", 2, 0), Node("b", 2, 0)))
+    idle = [executor._hosts.make(Demand(0, 0.5)) for _ in range(3)]
+    for host, node in zip(idle, "aab", strict=True):
+        executor._hosts.began(host, node, ())
+    executor._place(Director([placement(0)]))
+    place = by_trial(executor)[0].host.node
+    executor._listened += warm_executor.BEGIN_S + 1
+    executor._make_room()
+    assert {host.node for host in idle if host.worker.ended} == {place}
 
 
 def test_workers_that_have_begun_are_taken_before_others(executor):
