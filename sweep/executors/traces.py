@@ -124,16 +124,16 @@ def _children() -> set[int]:
         return set()
     found: set[int] = set()
     for task in folder.iterdir():
-        children = task / "children"
-        if children.is_file():
-            found.update(int(child) for child in children.read_text().split())
+        # A thread may end while it is looked at.
+        with contextlib.suppress(OSError):
+            found.update(int(child) for child in (task / "children").read_text().split())
     return found
 
 
 def _end(child: int) -> None:
     """Kill a child process and take its exit status, or it would stay as a zombie."""
-    os.kill(child, signal.SIGKILL)
-    with contextlib.suppress(ChildProcessError):
+    with contextlib.suppress(ProcessLookupError, ChildProcessError):
+        os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
 
 

@@ -111,8 +111,11 @@ class Worker:
             return replace(failure(error), memory=channel.memory)
         finally:
             channel.close()
-        fit = traces.remove()
-        return Message("end", outcome=outcome, fit=fit and self._new.is_near(Usage.now()), memory=channel.memory)
+        fit = False
+        # Whatever hinders the cleaning isn't the trial's failure.
+        with contextlib.suppress(Exception):
+            fit = traces.remove() and self._new.is_near(Usage.now())
+        return Message("end", outcome=outcome, fit=fit, memory=channel.memory)
 
     def _fused(self, placement: Placement, channel: Pipe) -> Message:
         if self._run_fused is None:
