@@ -166,13 +166,18 @@ class Pool:
         """Whether one more can start now, without taking what the head of the line waits for."""
         return not self.full and self._best(demand) is not None
 
-    def take(self, key: int, demand: Demand) -> str | None:
+    def take(self, key: int, demand: Demand, *, but: str | None = None) -> str | None:
         """Write down that `key` holds this from now on.
+
+        Args:
+            key: who.
+            demand: what.
+            but: a node that won't do.
 
         Returns:
             The node's name, "" where only heads are counted; None when it doesn't fit.
         """
-        place = None if self.full else self._best(demand)
+        place = None if self.full else self._best(demand, None if but is None else self._index.get(but))
         if place is None:
             return None
         if key in self._held:
@@ -233,14 +238,16 @@ class Pool:
 
     # Places
 
-    def _best(self, demand: Demand) -> _Place | None:
+    def _best(self, demand: Demand, but: int | None = None) -> _Place | None:
         if not self._nodes:
             return _Place(0, ())
         if demand in self._misfits:
             return None
-        found = min(self._places(demand), default=None, key=lambda scored: scored[0])
+        places = (scored for scored in self._places(demand) if scored[1].node != but)
+        found = min(places, default=None, key=lambda scored: scored[0])
         if found is None:
-            self._misfits.add(demand)
+            if but is None:
+                self._misfits.add(demand)
             return None
         return found[1]
 

@@ -108,10 +108,10 @@ class Hosts:
             made = self.make(share)
         return made
 
-    def make(self, share: Demand) -> Host | None:
-        """A new worker, where there is room for it."""
+    def make(self, share: Demand, *, but: str | None = None) -> Host | None:
+        """A new worker, where there is room for it; not on the node `but`."""
         number = next(self._numbers)
-        node = self._pool.take(number, share)
+        node = self._pool.take(number, share, but=but)
         if node is None:
             return None
         host = Host(self._new_worker(share, node), share, number, node)

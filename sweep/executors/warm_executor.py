@@ -41,6 +41,9 @@ FACTOR = 5
 BEGIN_S = 30.0
 """How long a worker may take to begin before its attempt is given to another, or idle ones make room for it."""
 
+MOVE_S = 90.0
+"""How much longer before a new one is made on another node. One that is about to begin should not be given up."""
+
 IDLE_S = 30.0
 """How long workers are kept that the study has nothing for, as at its end or while it is paused."""
 
@@ -261,6 +264,9 @@ class WarmExecutor:
                 self._put_back(host, [work])
             elif host.share in warm:
                 warm.remove(host.share)
+                self._put_back(host, [work])
+            elif work.last_report < until - MOVE_S and self._hosts.make(host.share, but=host.node):
+                # A node that has come since, as it was asked for.
                 self._put_back(host, [work])
             else:
                 for other in idle:

@@ -169,3 +169,11 @@ def test_place_that_cannot_be_is_not_believed(node, gpus):
 def test_found_shares_fill_a_gpu(part, share):
     assert share_of(part) == share
     assert count([Node("a", 99, 1)], Demand(share_of(part), 1)) == round(1 / share)
+
+
+def test_a_node_that_will_not_do_is_passed_over_and_counts_for_others_still():
+    pool = Pool([Node("a", 2, 0), Node("b", 1, 0)])
+    assert pool.take(0, Demand(), but="a") == "b"
+    assert pool.take(1, Demand(), but="a") is None
+    assert pool.take(1, Demand(), but="nobody") == "a"
+    assert pool.take(2, Demand()) == "a"

@@ -137,6 +137,23 @@ def test_attempt_whose_warm_worker_hangs_has_another(executor):
     assert by_trial(executor)[2].host is not hung
 
 
+def test_attempt_that_finds_no_room_goes_to_a_node_that_has_come_since(executor):
+    director = Director([placement(0), placement(1)])
+    executor._place(director)
+    stuck = by_trial(executor)[0].host.worker
+    begins(executor, director, 1)
+    executor._hosts.joined(Node("c", 1, 0))
+    executor._listened += warm_executor.BEGIN_S + 1
+    executor._make_room()
+    executor._place(director)
+    assert by_trial(executor)[0].host.worker is stuck, "it may be about to begin"
+    executor._listened += warm_executor.MOVE_S
+    executor._make_room()
+    executor._place(director)
+    assert stuck.ended
+    assert by_trial(executor)[0].host.worker.node == "c"
+
+
 def test_idle_workers_go_only_where_an_attempt_finds_no_room(executor):
     executor._hosts.begin((Node("a", 2, 0), Node("b", 2, 0)))
     idle = [executor._hosts.make(Demand(0, 0.5)) for _ in range(3)]
