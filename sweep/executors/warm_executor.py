@@ -12,7 +12,7 @@ import math
 import socket
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +29,10 @@ from sweep.executors.hosts import Host, Hosts
 from sweep.executors.machine import oom_kills
 from sweep.executors.messages import Message
 from sweep.executors.wishes import Wishes, can_grow
+from sweep.executors.work import Work
 
 TICK_S = 0.5
 """How often the study is told that time passes while nothing happens."""
-
-STUCK_S = 60.0
-"""How long a training function may take to end once it was told to, or FACTOR times its longest step."""
-
-FACTOR = 5
 
 BEGIN_S = 30.0
 """How long a worker may take to begin before its attempt is given to another, or idle ones make room for it."""
@@ -49,26 +45,6 @@ IDLE_S = 30.0
 
 STARTED_AT_ONCE = 16
 """Workers started before there is a trial for each."""
-
-
-@dataclass
-class _Work:
-    """An attempt on a worker."""
-
-    placement: Placement
-    host: Host
-    stream: Any
-    started: bool = False
-    oom_kills: int | None = None
-    decision: Decision | None = None
-    deadline: float | None = None
-    last_report: float = field(default_factory=time.monotonic)
-    longest_s: float = 0.0
-
-    @property
-    def batch(self) -> int | None:
-        """Which attempts hold one share together: those that the worker trains as one batch."""
-        return self.host.number if self.host.key is not None else None
 
 
 class WarmExecutor:
@@ -107,11 +83,11 @@ class WarmExecutor:
         self._open: dict[str, Node] = {}
         self._ever: list[Node] = []
         self._waiting: list[tuple[Placement, str | None]] = []
-        self._work: dict[Any, _Work] = {}
+        self._work: dict[Any, Work] = {}
         self._wishes = Wishes()
         self._grows = False
         self._used = self._listened = time.monotonic()
-        self._decided: list[tuple[_Work, Decision]] = []
+        self._decided: list[tuple[Work, Decision]] = []
 
     def open(self) -> Capacity:
         """Connect to Ray, or start one on this machine, and let the workers start.
@@ -180,7 +156,7 @@ class WarmExecutor:
         host.key, host.attempts = key, host.attempts + 1
         name = f"{placement.study} #{placement.trial} {placement.label} attempt {placement.attempt}"
         stream = host.worker.attempt.options(name=name).remote(placement, fused=key is not None)
-        self._work[stream] = _Work(placement, host, stream)
+        self._work[stream] = Work(placement, host, stream)
         return True
 
     # Nodes that come and go
@@ -234,16 +210,16 @@ class WarmExecutor:
                 continue
             self._put_back(host, works)
 
-    def _put_back(self, host: Host, works: list[_Work]) -> None:
+    def _put_back(self, host: Host, works: list[Work]) -> None:
         """A worker goes, and its attempts, none of which has begun, wait for another one."""
         for work in works:
             del self._work[work.stream]
         self._waiting[:0] = [(work.placement, host.key) for work in works]
         self._hosts.drop(host)
 
-    def _leave(self, work: _Work) -> None:
+    def _leave(self, work: Work) -> None:
         """Let an attempt be ready to go on elsewhere: its next report comes with a checkpoint, and waits."""
-        work.host.worker.leave.remote(work.placement.trial, work.placement.attempt)
+        work.host.worker.leave.remote(*work.key)
 
     def _make_room(self) -> None:
         """Let idle workers have the attempts that can't begin where the books show room; else let them go there.
@@ -252,7 +228,7 @@ class WarmExecutor:
         """
         # What was there to be heard then has been heard, however long the disk has held up the driver since.
         until = self._listened - BEGIN_S
-        late = [work for work in self._work.values() if not work.started and work.last_report < until]
+        late = [work for work in self._work.values() if work.late(until)]
         idle = self._hosts.idle() if late else []
         warm = [host.share for host in idle if host.proven]
         for work in late:
@@ -265,7 +241,7 @@ class WarmExecutor:
             elif host.share in warm:
                 warm.remove(host.share)
                 self._put_back(host, [work])
-            elif work.last_report < until - MOVE_S and self._hosts.make(host.share, but=host.node):
+            elif work.late(until - MOVE_S) and self._hosts.make(host.share, but=host.node):
                 # A node that has come since, as it was asked for.
                 self._put_back(host, [work])
             else:
@@ -287,10 +263,10 @@ class WarmExecutor:
             for stream in ready:
                 self._hear(director, self._work[stream])
         for work, decision in self._decided:
-            work.host.worker.decide.remote(work.placement.trial, work.placement.attempt, decision)
+            work.host.worker.decide.remote(*work.key, decision)
         self._decided.clear()
 
-    def _hear(self, director: Director, work: _Work) -> None:
+    def _hear(self, director: Director, work: Work) -> None:
         try:
             messages: list[Message] = ray.get(next(work.stream))
         except (ray.exceptions.RayError, StopIteration) as error:
@@ -299,7 +275,7 @@ class WarmExecutor:
             for message in messages:
                 self._take(director, work, message)
 
-    def _take(self, director: Director, work: _Work, message: Message) -> None:
+    def _take(self, director: Director, work: Work, message: Message) -> None:
         if message.kind == "hello":
             work.started = True
             node = self._cluster.nodes.name_of(message.node_id) or message.node
@@ -314,18 +290,16 @@ class WarmExecutor:
         else:
             self._over(director, work, message)
 
-    def _report(self, director: Director, work: _Work, message: Message) -> None:
+    def _report(self, director: Director, work: Work, message: Message) -> None:
         now = time.monotonic()
-        work.longest_s, work.last_report = max(work.longest_s, now - work.last_report), now
+        work.reported(now)
         decision = director.reported(work.placement, message.metrics, message.checkpoint)
         if decision.action != "advance" or message.awaited:
             self._decided.append((work, decision))
         if decision.action != "advance":
-            work.decision = decision
-            # From the first word on: a function that swallows it, and goes on reporting, is stuck too.
-            work.deadline = work.deadline or now + max(STUCK_S, FACTOR * work.longest_s)
+            work.told(decision, now)
 
-    def _over(self, director: Director, work: _Work, message: Message) -> None:
+    def _over(self, director: Director, work: Work, message: Message) -> None:
         del self._work[work.stream]
         # On a node that has gone, workers may live for some seconds.
         stays = not self._fresh and self._cluster.nodes.takes(work.host.node)
@@ -335,7 +309,7 @@ class WarmExecutor:
         outcome = work.decision.outcome if work.decision else message.outcome
         director.ended(work.placement, outcome or "failed", message.error, message.cause)
 
-    def _lost(self, director: Director, work: _Work, error: BaseException) -> None:
+    def _lost(self, director: Director, work: Work, error: BaseException) -> None:
         """The worker's process is gone, or the call broke off."""
         del self._work[work.stream]
         # The others in its lanes hear of it from Ray, and are lost too.
@@ -358,14 +332,14 @@ class WarmExecutor:
         """End attempts that are over for the study, in whatever step they are; others in their lanes are lost."""
         unwanted = director.unwanted()
         for work in list(self._work.values()) if unwanted else []:
-            if (work.placement.trial, work.placement.attempt) in unwanted:
+            if work.key in unwanted:
                 del self._work[work.stream]
                 self._hosts.drop(work.host)
 
     def _end_stuck(self, director: Director) -> None:
         """Replace workers whose training function was told to end and doesn't."""
         now = time.monotonic()
-        for work in [work for work in self._work.values() if work.deadline is not None and work.deadline < now]:
+        for work in [work for work in self._work.values() if work.stuck(now)]:
             self._lost(director, work, TimeoutError("it was told to end and went on"))
 
     def close(self) -> None:

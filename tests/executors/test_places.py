@@ -8,7 +8,7 @@ import pytest
 from sweep.core.pool import Demand, Node
 from sweep.core.protocols import Decision, Placement
 from sweep.core.spec import Resources
-from sweep.executors import hosts, warm_executor
+from sweep.executors import hosts, warm_executor, work
 from sweep.executors.messages import Message
 from sweep.executors.nodes import Seen
 from sweep.executors.warm_executor import WarmExecutor
@@ -94,13 +94,13 @@ def placement(trial):
 
 
 def by_trial(executor):
-    return {work.placement.trial: work for work in executor._work.values()}
+    return {each.placement.trial: each for each in executor._work.values()}
 
 
 def begins(executor, director, trial):
-    work = by_trial(executor)[trial]
-    executor._take(director, work, Message("hello", node_id=work.host.worker.node, device="cpu"))
-    return work.host
+    sent = by_trial(executor)[trial]
+    executor._take(director, sent, Message("hello", node_id=sent.host.worker.node, device="cpu"))
+    return sent.host
 
 
 def test_attempt_whose_worker_finds_no_room_takes_one_that_has_become_idle(executor):
@@ -190,10 +190,10 @@ def test_training_that_swallows_its_end_and_goes_on_reporting_is_ended(executor,
     director = Director([placement(0)])
     executor._place(director)
     host = begins(executor, director, 0)
-    monkeypatch.setattr(warm_executor, "FACTOR", 0)
-    monkeypatch.setattr(warm_executor, "STUCK_S", 0.0)
+    monkeypatch.setattr(work, "FACTOR", 0)
+    monkeypatch.setattr(work, "STUCK_S", 0.0)
     executor._report(director, by_trial(executor)[0], Message("report", metrics={"epoch": 1}))
-    monkeypatch.setattr(warm_executor, "STUCK_S", 3600.0)
+    monkeypatch.setattr(work, "STUCK_S", 3600.0)
     executor._report(director, by_trial(executor)[0], Message("report", metrics={"epoch": 2}))
     executor._end_stuck(director)
     assert director.outcomes == ["stopped"]

@@ -344,8 +344,8 @@ def test_stopped_trial_is_told_at_its_next_report_and_no_other_comes_through(exe
 
 
 def test_training_function_that_does_not_end_is_ended(executor, placement, monkeypatch):
-    monkeypatch.setattr("sweep.executors.warm_executor.STUCK_S", 0.5)
-    monkeypatch.setattr("sweep.executors.warm_executor.FACTOR", 0)
+    monkeypatch.setattr("sweep.executors.work.STUCK_S", 0.5)
+    monkeypatch.setattr("sweep.executors.work.FACTOR", 0)
     began = time.monotonic()
     script = Script([placement(0, function="hang"), placement(1)], lambda _: "stop")
     executor().run(script)
