@@ -85,7 +85,9 @@ def sweep(folder, *arguments):
 
 
 def launch(folder, executor):
-    return sweep(folder, "launch", "lossy.yaml", "--yes", "--executor", executor)
+    done = sweep(folder, "launch", "lossy.yaml", "--yes", "--executor", executor)
+    assert (folder / "studies" / "lossy" / "events.jsonl").is_file(), done.stdout + done.stderr
+    return done
 
 
 def events(folder, kind):
