@@ -62,6 +62,7 @@ class InlineExecutor:
             raise
         except BaseException as raised:  # noqa: BLE001 - whatever a training function raises is the trial's failure
             end = failure(raised)
+            outcome = end.outcome or "failed"
         if channel.defect is not None:
             raise channel.defect from None
         director.ended(placement, outcome, end.error, end.cause)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from sweep.core.events import Cause, Outcome
 from sweep.core.protocols import GpuMemory
 from sweep.errors import MemoryShareError
+from sweep.store.buckets import BucketError
 
 
 @dataclass(frozen=True)
@@ -40,10 +41,18 @@ class Message:
 def failure(error: BaseException) -> Message:
     """The end of an attempt whose training function raised; its worker isn't fit for another.
 
-    What the frames of a failure hold on the device may still be there.
+    What the frames of a failure hold on the device may still be there. Where a checkpoint couldn't be brought from
+    or to the study's bucket, the attempt is lost: the function isn't to blame.
     """
     cause = error.memory if isinstance(error, MemoryShareError) else None
-    return Message("end", outcome="failed", error=failure_text(error), cause=cause, fit=False)
+    outcome: Outcome = "lost" if any(isinstance(each, BucketError) for each in _chain(error)) else "failed"
+    return Message("end", outcome=outcome, error=failure_text(error), cause=cause, fit=False)
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__
 
 
 def failure_text(error: BaseException) -> str:

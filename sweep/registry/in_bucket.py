@@ -17,16 +17,18 @@ import shutil
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from sweep.errors import RegistryError, VerificationError
 from sweep.registry.layout import EXPORTS, LOCK_TIMEOUT_S, MANIFEST, ModelFolder, Version, version_number
 from sweep.registry.manifest import FileFacts, Manifest
 from sweep.store.buckets import LARGEST_CREATED, Bucket, BucketError, Entry
 from sweep.store.files import write_atomic
-from sweep.store.lease import HeldError, Lease, is_held, machine_of
+from sweep.store.lease import HeldError, Lease, machine_of
 from sweep.store.paths import BucketFolder
 
 ALIASES, WRITER = "aliases", "writer"
@@ -46,6 +48,7 @@ class BucketModel(ModelFolder):
     """
 
     registry: BucketFolder = field(kw_only=True)
+    _leases: list[Lease] = field(kw_only=True, default_factory=list, compare=False, repr=False)
 
     @property
     def bucket(self) -> Bucket:
@@ -91,11 +94,12 @@ class BucketModel(ModelFolder):
                             "s. End that one, or try again."
                         ) from error
                     time.sleep(_RETRY_S)
+            self._leases.append(lease)
             try:
                 self.refresh()
                 yield
             finally:
-                lease.release()
+                self._leases.pop().release()
 
     def publish(self, staged: Path, number: int) -> bool:
         """See `ModelFolder`: every object is made, the manifest last; what a killed promotion left there goes first."""
@@ -106,30 +110,40 @@ class BucketModel(ModelFolder):
         there.delete(entry.key for entry in left)
         names = sorted(path.relative_to(staged).as_posix() for path in staged.rglob("*") if path.is_file())
         names.remove(MANIFEST)
-        for name in names:
+        for name in (*names, MANIFEST):
+            if name == MANIFEST and not self._leases[-1].holds():
+                raise RegistryError(
+                    f"{self.told(self.root)}: another promoter took this one for dead, and may have replaced what it "
+                    "wrote. Nothing was promoted. Promote again."
+                )
             if (staged / name).stat().st_size > LARGEST_CREATED:
                 there.put(name, staged / name)
-            elif not there.create(name, staged / name) and not self._is_ours(there, name, staged):
+                continue
+            data = (staged / name).read_bytes()
+            if there.first(name, data) != data:
                 return False
-        if not there.create(MANIFEST, staged / MANIFEST) and not self._is_ours(there, MANIFEST, staged):
-            return False
         self.refresh()
         return True
 
     def append_alias(self, line: bytes) -> bool:
         """See `ModelFolder`."""
         moves = self.aliases.read_bytes().count(b"\n") if self.aliases.is_file() else 0
-        # An own request that was repeated says False too; the next look at the moves shows that it came through.
-        return self.bucket.create(f"{ALIASES}/{moves + 1:08d}.json", line)
+        return self.bucket.first(f"{ALIASES}/{moves + 1:08d}.json", line) == line
 
     def remove_dead(self) -> list[str]:
         """See `ModelFolder`: versions without a manifest, unless somebody is at work on one."""
-        entries = self.bucket.entries()
-        whole = {entry.key.split("/")[0] for entry in entries if _is_manifest(entry)}
-        dead = [entry.key for entry in entries if _version_of(entry) not in (None, *whole)]
-        if dead and not is_held(self.bucket / WRITER, machine_of(self.registry.copy), lambda: False):
-            self.bucket.delete(dead)
-        return sorted({key.split("/")[0] for key in dead})
+        if not self._dead():
+            return []
+        lease = Lease(self.bucket / WRITER, machine_of(self.registry.copy))
+        with suppress(Timeout, HeldError, BucketError), FileLock(self.root / ".lock", timeout=0):
+            lease.acquire()
+            try:
+                dead = self._dead()
+                self.bucket.delete(dead)
+            finally:
+                lease.release()
+            return sorted({key.split("/")[0] for key in dead})
+        return []
 
     def bring(self, version: Version, name: str) -> None:
         """See `ModelFolder`.
@@ -170,9 +184,11 @@ class BucketModel(ModelFolder):
         tops = {entry.key.split("/")[0] for entry in self.bucket.entries()}
         yield from sorted(top for top in tops if top not in known and not version_number(top))
 
-    def _is_ours(self, there: Bucket, name: str, staged: Path) -> bool:
-        """Whether an object that was there already is our own: a request that had to be repeated."""
-        return there.get(name) == (staged / name).read_bytes()
+    def _dead(self) -> list[str]:
+        """What is there of versions without a manifest."""
+        entries = self.bucket.entries()
+        whole = {entry.key.split("/")[0] for entry in entries if _is_manifest(entry)}
+        return [entry.key for entry in entries if _version_of(entry) not in (None, *whole)]
 
     def _take_versions(self, entries: list[Entry]) -> None:
         manifests = {_version_of(entry) or "": entry for entry in entries if _is_manifest(entry)}

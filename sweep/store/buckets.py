@@ -8,6 +8,8 @@ several that create the same object one succeeds. All else is built on these two
 from __future__ import annotations
 
 import os
+import threading
+import time
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -33,8 +35,13 @@ was there."""
 RETRY_S = 60.0
 """How long a request is repeated that wasn't answered."""
 
+_TRIES = 10
+_PAUSE_S = 0.2
+
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 _PROFILES = ("AWS_PROFILE", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")
+_PROVIDER = "External AWS credential provider: "
+_EXPIRED = ("ExpiredToken", "TokenRefreshRequired")
 _KEYS = ("AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI")
 
 
@@ -90,10 +97,10 @@ class Bucket:
     def __truediv__(self, folder: str) -> Bucket:
         return Bucket(f"{self.url}/{folder}")
 
-    def create(self, key: str, data: bytes | Path) -> bool:
+    def create(self, key: str, data: bytes) -> bool:
         """Make an object; False where there is one of this key, which stays as it is.
 
-        A request that was answered only after it had been repeated may say False of its own object.
+        A request that was answered only after it had been repeated may say False of its own object: see `first`.
         """
         with self._told("written"):
             from obstore.exceptions import AlreadyExistsError, PreconditionError
@@ -104,10 +111,39 @@ class Bucket:
                 return False
         return True
 
+    def first(self, key: str, data: bytes) -> bytes:
+        """Make an object unless there is one of this key; the bytes that are there then.
+
+        They are one's own also where the request had to be repeated. Whoever must not take those of others for them
+        puts in something that nobody else has.
+
+        Raises:
+            BucketError: the store refused; or refuses to make it, and doesn't have it either.
+        """
+        for _ in range(_TRIES):
+            if self.create(key, data):
+                return data
+            there = self.get(key)
+            if there is not None:
+                return there
+            # Of requests that come at the same time a store may refuse one before it has the other's object.
+            time.sleep(_PAUSE_S)
+        raise BucketError(f"{self.url}: {key} can't be made, though it isn't there. Try again.")
+
     def put(self, key: str, data: bytes | Path) -> None:
-        """Make an object, or replace it."""
+        """Make an object, or replace it.
+
+        Raises:
+            FileNotFoundError: the file isn't there.
+        """
         with self._told("written"):
-            self._store.put(self._key(key), data, chunk_size=CHUNK)
+            try:
+                self._store.put(self._key(key), data, chunk_size=CHUNK)
+            except FileNotFoundError as error:
+                if "NoSuchBucket" in str(error) or (isinstance(data, Path) and not data.exists()):
+                    raise
+                # Of an object in parts: the store has dropped those that it had.
+                raise BucketError(self._refused("written", error)) from error
 
     def get(self, key: str, start: int = 0) -> bytes | None:
         """An object's bytes from the given one on; None where there is no such object."""
@@ -131,7 +167,8 @@ class Bucket:
     def fetch(self, key: str, path: Path) -> bool:
         """Write an object into a file; False where there is none. The file is there whole, or as it was."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        # Several threads may fetch the same.
+        beside = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
         try:
             with beside.open("wb") as file:
                 for piece in self.stream(key):
@@ -227,6 +264,16 @@ class Bucket:
 
         if "NoSuchBucket" in str(error):
             return f"{self.url}: there is no such bucket. Make it, or name another."
+        if "RequestTimeTooSkewed" in str(error):
+            return f"{self.url}: can't be {what}: the clock of this machine is wrong. Set it."
+        if any(code in str(error) for code in _EXPIRED):
+            return (
+                f"{self.url}: can't be {what}: the credentials of this machine have expired. Renew them (a profile's "
+                "with aws sso login)."
+            )
+        if _PROVIDER in str(error):
+            said = str(error).partition(_PROVIDER)[2].partition("\n")[0]
+            return f"{self.url}: can't be {what}: there are no credentials. {said}"
         if isinstance(error, PermissionDeniedError | UnauthenticatedError) or "AccessDenied" in str(error):
             return (
                 f"{self.url}: can't be {what}: access is denied. Give this machine's role, or the keys in its "
@@ -288,7 +335,14 @@ def _from_profile() -> Any:
     if not profiles:
         return None
     try:
+        from botocore.exceptions import BotoCoreError
         from obstore.auth.boto3 import Boto3CredentialProvider
     except ImportError as error:
         raise InputError("AWS profiles need a package that isn't installed. Run: pip install 'sweep[s3]'") from error
-    return Boto3CredentialProvider()
+    try:
+        return Boto3CredentialProvider()
+    except ValueError:
+        # The files name none, e.g. a region only.
+        return None
+    except BotoCoreError as error:
+        raise InputError(f"the AWS profile of this machine can't be used: {error}") from error

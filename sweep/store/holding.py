@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -189,8 +189,13 @@ def bring(paths: StudyPaths, file: Path) -> None:
     Raises:
         BucketError: the bucket can't be reached.
     """
-    if paths.url is not None and not (file.is_file() and locked_here(paths)):
-        study_bucket.bucket_of(paths).fetch(file.relative_to(paths.root).as_posix(), file)
+    if paths.url is None or (file.is_file() and locked_here(paths)):
+        return
+    trial = next((folder for folder in file.parents if folder.parent == paths.trials), None)
+    with parcels.free(trial) if trial is not None and file.is_file() else nullcontext(True) as is_free:
+        # An attempt that is at work here goes on writing into the file that it has.
+        if is_free:
+            study_bucket.bucket_of(paths).fetch(file.relative_to(paths.root).as_posix(), file)
 
 
 def bring_curves(paths: StudyPaths) -> None:

@@ -117,14 +117,20 @@ class Lease:
             raise HeldError(holder)
         self._mine = Holder(uuid.uuid4().hex, self.machine, socket.gethostname(), os.getpid(), 0, time.time())
         self.number = number + 1
-        if not self.bucket.create(_key(self.number), _FILE.dump_json(self._mine)):
-            _, other = latest(self.bucket)
-            # Of a request that had to be repeated the first may have come through.
-            if other is None or other.id != self._mine.id:
-                raise HeldError(other or self._mine)
+        said = _FILE.dump_json(self._mine)
+        if self.bucket.first(_key(self.number), said) != said:
+            raise HeldError(latest(self.bucket)[1] or self._mine)
         self.bucket.delete(entry.key for entry in self.bucket.entries() if entry.key < _key(self.number))
         self._beating = threading.Thread(target=self._beat, name="lease", daemon=True)
         self._beating.start()
+
+    def holds(self) -> bool:
+        """Whether nobody has followed; nor was all removed, which mustn't come to life again.
+
+        Raises:
+            BucketError: the store refused.
+        """
+        return [entry.key for entry in self.bucket.entries()][-1:] == [_key(self.number)]
 
     def release(self) -> None:
         """Let somebody else have it, at once."""
@@ -140,7 +146,7 @@ class Lease:
         while not self._ended.wait(self.beat_s):
             # A store that doesn't answer for a while is no reason to stop: what is written tells who was first.
             with contextlib.suppress(BucketError):
-                if self.bucket.get(_key(self.number + 1)) is not None:
+                if not self.holds():
                     self.lost = True
                     return
                 self._mine = replace(self._mine, beat=self._mine.beat + 1, time=time.time())

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
 from sweep.errors import CheckpointError
 from sweep.store import checkpoints
 from sweep.store.buckets import Bucket, Entry
 from sweep.store.checkpoints import MANIFEST
+
+_IN_USE = ".in-use"
 
 
 def upload(bucket: Bucket, key: str, folder: Path) -> None:
@@ -63,8 +66,29 @@ def download(bucket: Bucket, key: str, folder: Path) -> None:
         shutil.rmtree(beside, ignore_errors=True)
 
 
+@contextmanager
+def in_use(trial: Path) -> Iterator[None]:
+    """Say, as long as this process lives, that an attempt of a trial is at work on this machine."""
+    trial.mkdir(parents=True, exist_ok=True)
+    with (trial / _IN_USE).open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        yield
+
+
+@contextmanager
+def free(trial: Path) -> Iterator[bool]:
+    """Whether no attempt of a trial is at work on this machine; if so, none begins meanwhile."""
+    with (trial / _IN_USE).open("ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
 def forget(trials: Path, keep: int) -> None:
-    """Remove copies of checkpoints, all but those that were written or wanted last.
+    """Remove copies of checkpoints, all but those that were written or wanted last, and those of trials in use.
 
     Args:
         trials: the folder of a study's trials, here.
@@ -75,7 +99,9 @@ def forget(trials: Path, keep: int) -> None:
         with suppress(FileNotFoundError):
             found.append((manifest.stat().st_mtime_ns, manifest.parent))
     for _, folder in sorted(found, reverse=True)[keep:]:
-        checkpoints.remove(folder)
+        with suppress(FileNotFoundError), free(folder.parent.parent) as is_free:
+            if is_free:
+                checkpoints.remove(folder)
 
 
 def copy(bucket: Bucket, key: str, to: str) -> bool:

@@ -20,13 +20,16 @@ from sweep.store.buckets import Bucket, BucketError
 from sweep.store.events import EventLog
 from sweep.store.lease import Lease
 from sweep.store.paths import StudyPaths
-from sweep.store.study_bucket import CONTROL, Copied, bucket_of, keep, segment, segments
+from sweep.store.study_bucket import CONTROL, STUDY, Copied, bucket_of, keep, segment
 
 EVERY_S = 2.0
 """How often events are sent that nothing waits for: what a driver's machine takes along when it goes."""
 
 TOGETHER = 256
 """So many parts of the log are put together to one."""
+
+_FEW = 8
+"""At a run's end so many are worth it."""
 
 URGENT = ("run_started", "attempt_ended", "controlled", "promoted", "promotions_done", "run_ended")
 """Events that are in the bucket before anyone acts on them."""
@@ -35,6 +38,10 @@ _URGENT = tuple(f'"type":"{kind}"'.encode() for kind in URGENT)
 _CONTROLLED = b'"type":"controlled"'
 _AT_ONCE = 4
 _LOG = logging.getLogger(__name__)
+
+
+class TakenError(StorageError):
+    """This driver may not write any more."""
 
 
 class Sender:
@@ -65,7 +72,6 @@ class Sender:
 
     def start(self) -> None:
         """Begin to send by itself, and to look for requests."""
-        self._parts = [start for start, end in segments(self.bucket) if end <= self._sent]
         self.look_for_requests()
         self._thread.start()
 
@@ -113,13 +119,14 @@ class Sender:
         requests = []
         for key in new:
             data = self.bucket.get(key)
-            self._asked.add(key)
             try:
-                requests.append(Request.model_validate_json(data or b""))
+                requests.append((key, Request.model_validate_json(data or b"")))
             except ValidationError:
+                self._asked.add(key)
                 _LOG.warning("%s/%s: no request; it is passed over.", self.bucket.url, key)
-        for request in sorted(requests, key=lambda each: each.time):
+        for key, request in sorted(requests, key=lambda each: each[1].time):
             control.append(self._paths.control, request)
+            self._asked.add(key)
 
     def close(self, files: Iterable[Path] = ()) -> None:
         """Send what is left, and these files too.
@@ -137,22 +144,20 @@ class Sender:
             for path in files:
                 self.upload(path)
             self._work()
+            _told(lambda: self._put_together(_FEW))
         finally:
             self._pool.shutdown(wait=self._failure is None, cancel_futures=True)
 
     def _send(self) -> None:
         while data := self._unsent():
             if self._lease.lost:
-                raise StorageError(self._taken())
-            key = segment(self._sent)
-            if not self.bucket.create(key, data):
-                # It may be our own: a request that was repeated, or one whose answer never came.
-                there = self.bucket.get(key) or b""
-                if not there or not data.startswith(there):
-                    raise StorageError(self._taken())
-                data = there
+                raise TakenError(self._taken())
+            there = self.bucket.first(segment(self._sent), data)
+            # It may be less, and our own: a request whose answer never came.
+            if not there or not data.startswith(there):
+                raise TakenError(self._taken())
             self._parts.append(self._sent)
-            self._sent += len(data)
+            self._sent += len(there)
             keep(self._paths, Copied(self._id, self._sent))
 
     def _go_on(self) -> None:
@@ -161,13 +166,13 @@ class Sender:
                 self.send()
                 self._work()
                 self.look_for_requests()
-                self._put_together()
-            except BucketError as error:
-                # The driver hears of it when it has something to send that can't wait.
-                _LOG.warning("%s It is tried again.", error)
-            except StorageError as error:
+                self._put_together(TOGETHER)
+            except TakenError as error:
                 _LOG.error("%s", error)
                 return
+            except (StorageError, OSError) as error:
+                # The driver hears of it when it has something to send that can't wait.
+                _LOG.warning("%s It is tried again.", error)
 
     def _later(self, job: Callable[[], None], after: int = 0) -> None:
         self._jobs.append((after, job))
@@ -194,10 +199,14 @@ class Sender:
             data = file.read()
         return data[: data.rfind(b"\n") + 1]
 
-    def _put_together(self) -> None:
-        """Make one part of many, so that a reader needs few requests: the first is replaced by all, then they go."""
+    def _put_together(self, at_least: int) -> None:
+        """Make one part of many, so that a reader needs few requests: the first is replaced by all, then they go.
+
+        Only of those that this driver has made. An earlier one that was taken for dead may come back: it finds the
+        first part of its follower in its way, for good, and what it still does to its own changes nothing.
+        """
         with self._sending:
-            if len(self._parts) < TOGETHER:
+            if len(self._parts) < at_least:
                 return
             parts, end = self._parts, self._sent
             with self._paths.events.open("rb") as file:
@@ -209,6 +218,8 @@ class Sender:
             self._parts = []
 
     def _taken(self) -> str:
+        if self.bucket.get(STUDY) is None:
+            return f"{self.bucket.url}: the study was removed while this driver worked on it."
         return (
             f"{self.bucket.url}: another driver works on the study, which took this one for dead. What this one has "
             f"done since isn't in the study. Watch the other: sweep status {self.bucket.url}"

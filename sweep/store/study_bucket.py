@@ -28,6 +28,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from sweep.errors import StudyError
 from sweep.store.buckets import Bucket, BucketError
+from sweep.store.files import append_durably, write_atomic
 from sweep.store.paths import BucketFolder, StudyPaths, study_paths
 
 STUDY, EVENTS, DRIVER, CONTROL = "study.json", "events", "driver", "control"
@@ -87,7 +88,7 @@ def names(storage: BucketFolder) -> list[str]:
 
 
 def studies(storage: BucketFolder) -> list[StudyPaths]:
-    """The studies below a place in a bucket, by name, their copies brought up to date."""
+    """The studies below a place in a bucket, by name."""
     found = [study_paths(storage, name) for name in names(storage)]
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         there = list(pool.map(exists, found))
@@ -104,10 +105,17 @@ def create(paths: StudyPaths, origin: Origin) -> None:
 
     Raises:
         FileExistsError: there is one of this name.
+        StudyError: there is a log without a study.
         BucketError: the store refused.
     """
     bucket = bucket_of(paths)
-    if not bucket.create(STUDY, _ORIGIN.dump_json(origin, indent=1)) and _origin(bucket) != origin:
+    if bucket.get(STUDY) is None and bucket.entries(EVENTS):
+        raise StudyError(
+            f"{bucket.url}/{EVENTS}: the log of a study that was removed otherwise. Remove that too, or choose another "
+            "name with --name."
+        )
+    said = _ORIGIN.dump_json(origin, indent=1)
+    if bucket.first(STUDY, said) != said:
         raise FileExistsError(paths.url)
     bucket.put(paths.spec.name, origin.spec.encode())
 
@@ -129,20 +137,32 @@ def refresh(paths: StudyPaths) -> Copied:
         StudyError: there is no such study, or its log has a gap.
         BucketError: the store refused.
     """
+    origin, copied = settle(paths)
     bucket = bucket_of(paths)
-    origin = _origin(bucket)
-    if origin is None:
-        raise StudyError(f"{paths.url}: no study here.")
-    copied = _copied(paths)
-    if copied is None or copied.id != origin.id:
-        _clear(paths.root)
-        copied = Copied(origin.id, 0)
     _put_right(paths.spec, origin.spec)
     if origin.lessons is not None:
         _put_right(paths.lessons, origin.lessons)
     copied = Copied(origin.id, _take(paths.events, bucket, copied.sent, origin.created.encode()))
     keep(paths, copied)
     return copied
+
+
+def settle(paths: StudyPaths) -> tuple[Origin, Copied]:
+    """See that the copy here is of this study, and not of an earlier one of its name; `copying` is held.
+
+    Raises:
+        StudyError: there is no such study.
+        BucketError: the store refused.
+    """
+    origin = _origin(bucket_of(paths))
+    if origin is None:
+        raise StudyError(f"{paths.url}: no study here.")
+    copied = _copied(paths)
+    if copied is None or copied.id != origin.id:
+        _clear(paths.root)
+        copied = Copied(origin.id, 0)
+        keep(paths, copied)
+    return origin, copied
 
 
 def _put_right(path: Path, text: str) -> None:
@@ -199,21 +219,19 @@ def _clear(root: Path) -> None:
 def _take(log: Path, bucket: Bucket, sent: int, created: bytes) -> int:
     """Take in what of the log is in the bucket and not here; how much of it is then known to be in the bucket."""
     log.touch()
-    with log.open("r+b") as file:
+    with log.open("rb") as file:
         here = file.seek(0, os.SEEK_END)
-        sent = min(sent, here)
-        new = _read_from(bucket, sent)
-        file.seek(sent)
-        if new:
-            if not file.read().startswith(new):
-                file.seek(sent)
-                file.truncate()
-                file.write(new)
-        elif not here:
-            # Its first driver died before it sent anything.
-            file.write(created)
-        file.flush()
-        os.fsync(file.fileno())
+        sent = file.seek(min(sent, here))
+        unsent = file.read()
+    new = _read_from(bucket, sent)
+    if not here and not new:
+        # Its first driver died before it sent anything.
+        append_durably(log, created)
+    elif len(new) > len(unsent) and new.startswith(unsent):
+        append_durably(log, new[len(unsent) :])
+    elif not unsent.startswith(new):
+        # Somebody went on elsewhere. Whoever follows the file is to see that it is another one.
+        write_atomic(log, log.read_bytes()[:sent] + new)
     return sent + len(new)
 
 
@@ -237,15 +255,15 @@ def _read_from(bucket: Bucket, start: int) -> bytes:
 def _chain(bucket: Bucket, start: int) -> list[tuple[int, int, int]]:
     """Of which object to take which bytes of the log, from a byte on: (its beginning, from, to)."""
     chain: list[tuple[int, int, int]] = []
+    position, best = start, (0, 0)
     there = segments(bucket)
-    position = start
-    while True:
-        holding = [part for part in there if part[0] <= position < part[1]]
-        if not holding:
-            break
-        begin, end = max(holding, key=lambda part: part[1])
-        chain.append((begin, position, end))
-        position = end
-    if any(begin > position for begin, _ in there):
-        raise StudyError(f"{bucket.url}: the log has a gap at byte {position}. The study is damaged.")
+    for begin, end in there:
+        if begin > position and best[1] > position:
+            chain.append((best[0], position, best[1]))
+            position = best[1]
+        if begin > position:
+            raise StudyError(f"{bucket.url}: the log has a gap at byte {position}. The study is damaged.")
+        best = max(best, (begin, end), key=lambda part: part[1])
+    if best[1] > position:
+        chain.append((best[0], position, best[1]))
     return chain

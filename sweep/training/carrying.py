@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import shutil
 import threading
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,10 +22,9 @@ from sweep.core.protocols import (
     RunAttempt,
     WritingChannel,
 )
-from sweep.store import checkpoints, parcels
+from sweep.store import checkpoints, parcels, study_bucket
 from sweep.store.buckets import Bucket, BucketError
 from sweep.store.paths import BucketFolder, TrialPaths, study_paths
-from sweep.store.study_bucket import bucket_of
 
 MOST_HERE = 16
 """Checkpoints of a study that a machine keeps, for attempts that go on here: paused trials may never."""
@@ -59,15 +58,15 @@ def run_carrying(run: RunAttempt, url: str, placement: Placement, channel: Chann
         Exception: as `run`.
     """
     load = _Load(url, placement)
-    here = load.local()
-    carrier = (_WritingCarrier if isinstance(channel, WritingChannel) else _Carrier)(channel, load)
-    load.start()
-    keep = 1
-    try:
-        outcome = run(here, carrier)
-        keep = 1 if outcome == "interrupted" else 0
-    finally:
-        load.finish(keep)
+    with load.local() as here:
+        carrier = (_WritingCarrier if isinstance(channel, WritingChannel) else _Carrier)(channel, load)
+        load.start()
+        keep = 1
+        try:
+            outcome = run(here, carrier)
+            keep = 1 if outcome == "interrupted" else 0
+        finally:
+            load.finish(keep)
     return outcome
 
 
@@ -76,27 +75,30 @@ class _Load:
 
     def __init__(self, url: str, placement: Placement) -> None:
         storage, _, study = url.rpartition("/")
-        paths = study_paths(BucketFolder(storage), study)
-        self._bucket: Bucket = bucket_of(paths)
+        self._paths = study_paths(BucketFolder(storage), study)
+        self._bucket: Bucket = study_bucket.bucket_of(self._paths)
         self._placement = placement
-        self._root = paths.root
-        self._trial: TrialPaths = paths.trial(placement.trial)
+        self._trial: TrialPaths = self._paths.trial(placement.trial)
         self._log = self._trial.attempt_log(placement.attempt)
         self._sent: dict[Path, tuple[int, int]] = {}
         self._cut = False
         self._over = threading.Event()
         self._shipping = threading.Thread(target=self._ship, name="log", daemon=True)
 
-    def local(self) -> Placement:
-        """The placement, with this machine's folders."""
-        checkpoint = None
-        self._trial.root.mkdir(parents=True, exist_ok=True)
-        if self._placement.checkpoint is not None:
-            folder = self._trial.checkpoints / Path(self._placement.checkpoint).name
-            parcels.download(self._bucket, self._key(folder), folder)
-            checkpoint = str(folder)
-        self._sent = self._states()
-        return replace(self._placement, trial_dir=str(self._trial.root), checkpoint=checkpoint)
+    @contextmanager
+    def local(self) -> Iterator[Placement]:
+        """The placement, with this machine's folders, which others here leave alone."""
+        with study_bucket.copying(self._paths):
+            # Or a reader here would take what lies there for an earlier study's, and clear it away.
+            study_bucket.settle(self._paths)
+        with parcels.in_use(self._trial.root):
+            checkpoint = None
+            if self._placement.checkpoint is not None:
+                folder = self._trial.checkpoints / Path(self._placement.checkpoint).name
+                parcels.download(self._bucket, self._key(folder), folder)
+                checkpoint = str(folder)
+            self._sent = self._states()
+            yield replace(self._placement, trial_dir=str(self._trial.root), checkpoint=checkpoint)
 
     def start(self) -> None:
         """Begin to send the log now and then."""
@@ -162,7 +164,7 @@ class _Load:
         return found
 
     def _key(self, path: Path) -> str:
-        return path.relative_to(self._root).as_posix()
+        return path.relative_to(self._paths.root).as_posix()
 
 
 class _Carrier:

@@ -128,6 +128,38 @@ def test_a_living_promotion_is_left_alone(registry, source, objects):
     assert len(objects.entries("vit/v2")) == 1
 
 
+def test_a_living_promotion_of_this_machine_is_left_alone_too(registry, source, objects):
+    promote(registry, "vit", source, alias=None)
+    with in_bucket.model_in(registry, "vit").claiming():
+        objects.put("vit/v2/model.pth", b"half")
+        verify(registry)
+    assert len(objects.entries("vit/v2")) == 1
+
+
+def test_a_promoter_that_was_taken_for_dead_finishes_no_version(registry, source, objects, monkeypatch):
+    first = Bucket.first
+
+    def overtaken(self, key, data):
+        if key == "model.pth":
+            objects.put("vit/writer/00000002.json", b"{}")
+        return first(self, key, data)
+
+    monkeypatch.setattr(Bucket, "first", overtaken)
+    with pytest.raises(RegistryError, match="another promoter took this one for dead"):
+        promote(registry, "vit", source, alias="champion")
+    assert list_models(registry) == []
+
+
+def test_a_rollback_whose_answer_never_came_goes_back_once(registry, tmp_path, monkeypatch):
+    for source in sources(tmp_path, 3):
+        promote(registry, "vit", source, alias="champion")
+    create = Bucket.create
+    monkeypatch.setattr(Bucket, "create", lambda self, key, data: create(self, key, data) and False)
+    aliases = Aliases(folder_of(registry, "vit"))
+    assert aliases.rollback("champion", "test").version == "v2"
+    assert resolve(registry, "vit@champion").number == 2
+
+
 @pytest.mark.slow
 def test_promoters_on_many_machines_get_numbers_without_a_gap(registry, tmp_path):
     """Each in a process with copies of its own."""

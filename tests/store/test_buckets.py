@@ -1,8 +1,11 @@
 """A place in an object store: whole objects, and of several creators one."""
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from obstore.exceptions import UnauthenticatedError
 from obstore.store import MemoryStore
 
 from sweep.errors import InputError
@@ -24,6 +27,76 @@ def test_of_two_creators_one_succeeds_and_the_object_is_its(place):
     assert place.create("a/1", b"first")
     assert not place.create("a/1", b"second")
     assert place.get("a/1") == b"first"
+
+
+def test_the_first_one_is_what_both_get(place):
+    assert place.first("a", b"one") == b"one"
+    assert place.first("a", b"two") == b"one"
+
+
+def test_an_object_that_can_neither_be_made_nor_is_there_is_told(place, monkeypatch):
+    monkeypatch.setattr(buckets, "_PAUSE_S", 0)
+    monkeypatch.setattr(Bucket, "create", lambda *_: False)
+    with pytest.raises(BucketError, match=r"a can't be made, though it isn't there. Try again"):
+        place.first("a", b"one")
+
+
+@pytest.mark.parametrize("name", ["a b", "a#b", "a%20b", "a?b", "a*[b]", "a\\b", "état", "a&b=c", "a+b", '"q"', "..."])
+def test_any_name_that_a_file_has_is_a_key(place, name):
+    place.put(f"x/{name}", b"1")
+    assert place.get(f"x/{name}") == b"1"
+    assert [entry.key for entry in place.entries("x")] == [f"x/{name}"]
+    place.delete([f"x/{name}"])
+    assert place.entries() == []
+
+
+def test_several_threads_fetch_the_same_file(place, tmp_path, monkeypatch):
+    place.put("a", b"12")
+    both = threading.Barrier(2)
+
+    def slow(self, key):
+        both.wait(60)
+        yield b"1"
+        both.wait(60)
+        yield b"2"
+        both.wait(60)
+
+    monkeypatch.setattr(Bucket, "stream", slow)
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(lambda _: place.fetch("a", tmp_path / "a"), range(2))) == [True, True]
+    assert (tmp_path / "a").read_bytes() == b"12"
+
+
+def test_parts_that_the_store_has_dropped_are_no_missing_file(place, tmp_path, monkeypatch):
+    class Store:
+        def put(self, *_, **__):
+            raise FileNotFoundError("NoSuchUpload")
+
+    (tmp_path / "a").write_bytes(b"1")
+    monkeypatch.setattr(buckets, "store_of", lambda _: Store())
+    with pytest.raises(BucketError, match="NoSuchUpload"):
+        place.put("a", tmp_path / "a")
+    with pytest.raises(FileNotFoundError):
+        place.put("a", tmp_path / "b")
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("<Code>ExpiredToken</Code>", "credentials of this machine have expired. Renew them"),
+        ("<Code>RequestTimeTooSkewed</Code>", "the clock of this machine is wrong"),
+        ("External AWS credential provider: E: run aws sso login.\n\nDebug", "no credentials. E: run aws sso login.$"),
+        ("<Code>AccessDenied</Code>", "access is denied"),
+    ],
+)
+def test_why_one_may_not_is_told_in_words(place, monkeypatch, said, told):
+    class Store:
+        def put(self, *_, **__):
+            raise UnauthenticatedError(said)
+
+    monkeypatch.setattr(buckets, "store_of", lambda _: Store())
+    with pytest.raises(BucketError, match=told):
+        place.put("a", b"1")
 
 
 def test_an_object_is_replaced_whole(place):
@@ -121,6 +194,21 @@ def test_a_person_is_known_by_a_profile(bucket, monkeypatch, tmp_path):
     monkeypatch.setenv("AWS_PROFILE", "me")
     Bucket(bucket).put("a", b"1")
     assert Bucket(bucket).get("a") == b"1"
+
+
+def test_a_profile_without_keys_leaves_it_to_the_machines_role_and_one_that_is_missing_is_told(
+    bucket, monkeypatch, tmp_path
+):
+    (tmp_path / "config").write_text("[default]\nregion = eu-west-1\n")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    assert buckets._from_profile() is None
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    with pytest.raises(InputError, match=r"the AWS profile of this machine can't be used: .*nobody"):
+        Bucket(bucket).get("a")
 
 
 def test_googles_buckets_are_reached_by_googles_store(monkeypatch, tmp_path):

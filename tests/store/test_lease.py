@@ -75,6 +75,17 @@ def test_a_holder_that_was_taken_for_dead_learns_of_it(place):
     second.release()
 
 
+def test_one_that_slept_through_two_followers_learns_of_it(place):
+    holders = [Lease(place, machine, **QUICK) for machine in ("a", "b", "c")]
+    for one in holders:
+        one.acquire()
+        die(one)
+    holders[0]._ended.clear()
+    holders[0]._beat()
+    assert holders[0].lost
+    assert [entry.key for entry in place.entries()] == ["00000003.json"]
+
+
 def test_of_many_at_once_one_becomes_the_holder(place):
     leases = [Lease(place, f"m{number}", **QUICK) for number in range(8)]
     outcomes = []

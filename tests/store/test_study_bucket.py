@@ -12,6 +12,7 @@ from sweep.errors import StorageError, StudyError
 from sweep.store import events, holding, sender, study_bucket, study_folder
 from sweep.store.buckets import Bucket, BucketError
 from sweep.store.control import Inbox
+from sweep.store.following import Follower, ReplacedError
 from sweep.store.lease import Lease
 from sweep.store.paths import place, study_paths
 
@@ -78,14 +79,13 @@ def test_others_come_within_the_interval(paths, monkeypatch, tmp_path):
 
 
 def test_many_parts_become_one_and_every_copy_reads_on(paths, monkeypatch, tmp_path):
-    monkeypatch.setattr(sender, "TOGETHER", 5)
     way = sending(paths)
     for time in range(2, 5):
         write(paths, way, urgent(float(time)))
     there = elsewhere(paths, monkeypatch, tmp_path)
     for time in range(5, 9):
         write(paths, way, urgent(float(time)))
-    way._put_together()
+    way._put_together(2)
     write(paths, way, urgent(9.0))
     assert len(study_bucket.segments(Bucket(paths.url))) == 2
     for copy in (there, elsewhere(paths, monkeypatch, tmp_path, "third")):
@@ -95,12 +95,11 @@ def test_many_parts_become_one_and_every_copy_reads_on(paths, monkeypatch, tmp_p
 
 
 def test_parts_that_were_put_together_and_not_yet_removed_do_not_count_twice(paths, monkeypatch, tmp_path):
-    monkeypatch.setattr(sender, "TOGETHER", 2)
     monkeypatch.setattr(Bucket, "delete", lambda *_: None)
     way = sending(paths)
     for time in range(2, 6):
         write(paths, way, urgent(float(time)))
-    way._put_together()
+    way._put_together(2)
     assert elsewhere(paths, monkeypatch, tmp_path).events.read_bytes() == paths.events.read_bytes()
     way.close()
 
@@ -115,6 +114,104 @@ def test_of_two_drivers_the_second_to_write_hears_of_the_first(paths, monkeypatc
         write(paths, way, urgent(3.0))
     holding.up_to_date(there)
     assert there.events.read_bytes().count(b"\n") == 2
+
+
+def test_one_that_comes_back_finds_the_other_whose_parts_were_put_together(paths, monkeypatch, tmp_path):
+    """Where the first part of the other was the sleeper would write; its own, put together, must change nothing."""
+    way = sending(paths)
+    for time in (2.0, 3.0, 4.0):
+        write(paths, way, urgent(time))
+    there = elsewhere(paths, monkeypatch, tmp_path)
+    other = sending(there)
+    other.start()
+    for time in (5.0, 6.0, 7.0):
+        write(there, other, urgent(time))
+    other._put_together(2)
+    other.close()
+    way._put_together(2)
+    with pytest.raises(StorageError, match="another driver works on the study"):
+        write(paths, way, urgent(8.0))
+    third = elsewhere(paths, monkeypatch, tmp_path, "third")
+    assert third.events.read_bytes() == there.events.read_bytes()
+
+
+def test_a_store_that_refuses_one_of_two_requests_before_it_has_the_other_is_asked_again(paths, monkeypatch):
+    """S3 answers 409 to a request that is repeated while its first is still under way."""
+    way = sending(paths)
+    create, refused = Bucket.create, []
+
+    def once(self, key, data):
+        refused.append(key)
+        return len(refused) > 1 and create(self, key, data)
+
+    monkeypatch.setattr(Bucket, "create", once)
+    write(paths, way, urgent(2.0))
+    assert len(refused) == 2
+    way.close()
+
+
+def test_at_a_runs_end_its_parts_are_few(paths):
+    way = sending(paths)
+    for time in range(2, 40):
+        write(paths, way, urgent(float(time)))
+    way.close()
+    assert len(study_bucket.segments(way.bucket)) == 1
+
+
+def test_a_driver_whose_study_is_removed_is_told_and_does_not_bring_it_back(paths):
+    lease = Lease(Bucket(paths.url) / "driver", "m", beat_s=1e9)
+    lease.acquire()
+    way = sending(paths, lease=lease)
+    way.bucket.delete(entry.key for entry in way.bucket.entries())
+    lease.beat_s = 0.0
+    lease._beat()
+    with pytest.raises(StorageError, match="the study was removed while this driver worked on it"):
+        write(paths, way, urgent(2.0))
+    lease._ended.set()
+    assert way.bucket.entries() == []
+
+
+def test_a_study_is_not_made_over_the_log_of_one_that_was_removed_in_part(paths, bucket, tmp_path):
+    write(paths, sending(paths), urgent(2.0))
+    Bucket(paths.url).delete(["study.json"])
+    with pytest.raises(StudyError, match=r"the log of a study that was removed otherwise. Remove that too"):
+        study_folder.create(place(bucket), small_spec(), base_dir=tmp_path, now=7.0, version="0")
+
+
+def test_the_sender_outlives_a_disk_that_refuses_and_the_request_is_taken_up_later(paths, monkeypatch):
+    way = sending(paths, every_s=0.01)
+    way.start()
+    append, tried = sender.control.append, []
+
+    def full(path, one):
+        tried.append(one)
+        if len(tried) == 1:
+            raise StorageError("the disk is full")
+        append(path, one)
+
+    monkeypatch.setattr(sender.control, "append", full)
+    sender.ask(way.bucket, request("r2.0"))
+    inbox = Inbox(paths.control, every_s=0)
+    while not (found := inbox()):
+        assert way._thread.is_alive()
+    assert [each.id for each in found] == ["r2.0"]
+    way.close()
+
+
+def test_whoever_follows_a_copy_sees_that_its_end_became_another(paths, monkeypatch, tmp_path):
+    """A driver died here with an end that it hadn't sent, and somebody went on elsewhere."""
+    way = sending(paths)
+    write(paths, way, line(2.0))
+    follower = Follower(paths)
+    follower.look()
+    there = elsewhere(paths, monkeypatch, tmp_path)
+    other = sending(there)
+    write(there, other, *(urgent(time + 0.123) for time in range(3, 9)))
+    other.close()
+    holding.up_to_date(paths)
+    assert paths.events.read_bytes() == there.events.read_bytes()
+    with pytest.raises(ReplacedError):
+        follower.look()
 
 
 def test_a_request_whose_answer_never_came_is_no_other_driver(paths, monkeypatch):

@@ -6,7 +6,9 @@ import pytest
 
 from sweep.core.protocols import Decision, Placement
 from sweep.errors import CheckpointError
+from sweep.store import holding, parcels, study_bucket
 from sweep.store.buckets import Bucket, BucketError
+from sweep.store.paths import place, study_paths
 from sweep.training.attempt import run_attempt
 from sweep.training.carrying import carrying
 
@@ -34,7 +36,9 @@ class Reports:
 
 @pytest.fixture
 def url(bucket):
-    return f"{bucket}/studies/s"
+    paths = study_paths(place(f"{bucket}/studies"), "s")
+    study_bucket.create(paths, study_bucket.Origin(id="1", created="{}\n", spec="name: s\n"))
+    return paths.url
 
 
 @pytest.fixture
@@ -74,6 +78,36 @@ def test_log_and_curves_are_there_at_the_end_also_of_a_failure(url, placement, t
     assert "ValueError: told to fail" in log
     assert Bucket(url).get("trials/0007/tensorboard/mine") == b"curves"
     assert copies(tmp_path) == {"epoch-3"}, "a further attempt may come"
+
+
+def test_others_on_the_machine_leave_the_files_of_an_attempt_alone(url, placement, tmp_path):
+    """A reader, who would clear away an earlier study's copy; and an attempt that ends and forgets old checkpoints."""
+    here = study_paths(place(url.rpartition("/")[0]), "s")
+
+    class Watched(Reports):
+        def report(self, metrics, checkpoint):
+            holding.up_to_date(here)
+            parcels.forget(here.trials, keep=0)
+            holding.bring(here, here.trial(7).attempt_log(1))
+            assert (here.trials / "0007/checkpoints" / f"epoch-{int(metrics['epoch'])}" / "manifest.json").is_file()
+            assert "this is epoch" in here.trial(7).attempt_log(1).read_text()
+            return super().report(metrics, checkpoint)
+
+    Bucket(url).put("trials/0007/attempt-1.log", b"what was sent a while ago")
+    assert carrying(run_attempt, url)(placement, Watched(url)) == "returned"
+    assert "this is epoch 3" in Bucket(url).get("trials/0007/attempt-1.log").decode()
+    Bucket(url).put("trials/0007/attempt-1.log", b"another machine's")
+    holding.bring(here, here.trial(7).attempt_log(1))
+    assert here.trial(7).attempt_log(1).read_bytes() == b"another machine's"
+
+
+def test_the_copy_of_an_earlier_study_of_this_name_is_cleared_away(url, placement, tmp_path):
+    here = study_paths(place(url.rpartition("/")[0]), "s")
+    carrying(run_attempt, url)(placement, Reports(url))
+    Bucket(url).delete(["study.json"])
+    study_bucket.create(here, study_bucket.Origin(id="2", created="{}\n", spec="name: s\n"))
+    carrying(run_attempt, url)(placement, Reports(url))
+    assert Bucket(url).get("trials/0007/attempt-1.log").decode().count("this is epoch 3") == 1
 
 
 def test_another_machine_goes_on(url, placement, tmp_path, monkeypatch):
