@@ -12,37 +12,28 @@ import threading
 import time
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import timedelta
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from sweep.errors import InputError, StorageError
+from sweep.store.object_stores import SCHEMES, store_of
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
-
-SCHEMES = {"s3": "s3", "gs": "gcs"}
-"""Of a URL, and the extra of this package that brings what it needs."""
 
 CHUNK = 8 * 2**20
 LARGEST_CREATED = 64 * 2**20
 """What is sent in one request, from memory. A larger object comes in parts, of which a store can't say whether another
 was there."""
 
-RETRY_S = 60.0
-"""How long a request is repeated that wasn't answered."""
-
 _TRIES = 10
 _PAUSE_S = 0.2
 
-_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
-_PROFILES = ("AWS_PROFILE", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")
+_NO_BUCKET = "NoSuchBucket"
 _PROVIDER = "External AWS credential provider: "
 _EXPIRED = ("ExpiredToken", "TokenRefreshRequired")
-_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI")
 
 
 class BucketError(StorageError):
@@ -140,7 +131,7 @@ class Bucket:
             try:
                 self._store.put(self._key(key), data, chunk_size=CHUNK)
             except FileNotFoundError as error:
-                if "NoSuchBucket" in str(error) or (isinstance(data, Path) and not data.exists()):
+                if _NO_BUCKET in str(error) or (isinstance(data, Path) and not data.exists()):
                     raise
                 # Of an object in parts: the store has dropped those that it had.
                 raise BucketError(self._refused("written", error)) from error
@@ -210,7 +201,15 @@ class Bucket:
         if not paths:
             return
         with self._told("removed"):
-            self._store.delete(paths)
+            try:
+                self._store.delete(paths)
+            except FileNotFoundError as error:
+                if _NO_BUCKET in str(error):
+                    raise
+                # Google's says so of one that isn't there, and leaves the others.
+                for path in paths:
+                    with suppress(FileNotFoundError):
+                        self._store.delete(path)
 
     UNCONDITIONAL: ClassVar[str] = (
         "this object store makes an object though there is one of its name (it passes over If-None-Match), so two "
@@ -253,7 +252,7 @@ class Bucket:
         try:
             yield
         except FileNotFoundError as error:
-            if "NoSuchBucket" in str(error):
+            if _NO_BUCKET in str(error):
                 raise BucketError(self._refused(what, error)) from error
             raise
         except BaseError as error:
@@ -262,7 +261,7 @@ class Bucket:
     def _refused(self, what: str, error: Exception) -> str:
         from obstore.exceptions import PermissionDeniedError, UnauthenticatedError
 
-        if "NoSuchBucket" in str(error):
+        if _NO_BUCKET in str(error):
             return f"{self.url}: there is no such bucket. Make it, or name another."
         if "RequestTimeTooSkewed" in str(error):
             return f"{self.url}: can't be {what}: the clock of this machine is wrong. Set it."
@@ -281,68 +280,3 @@ class Bucket:
             )
         first = next(iter(str(error).splitlines()), "no reason given").strip()
         return f"{self.url}: can't be {what} ({first})."
-
-
-def store_of(root: str) -> ObjectStore:
-    """The store that serves a bucket, e.g. of s3://bucket; the same for each call in a process.
-
-    Raises:
-        InputError: what it needs isn't installed.
-    """
-    return _connected(root, os.getpid(), *(os.environ.get(name) for name in (*_ENDPOINTS, *_PROFILES, *_KEYS)))
-
-
-@lru_cache(maxsize=32)
-def _connected(root: str, _process: int, *_environment: str | None) -> ObjectStore:
-    scheme = root.partition("://")[0]
-    try:
-        from obstore.store import from_url
-    except ImportError as error:
-        extra = SCHEMES[scheme]
-        raise InputError(f"{root}: needs a package that isn't installed. Run: pip install 'sweep[{extra}]'") from error
-    insecure = any(os.environ.get(name, "").startswith("http://") for name in _ENDPOINTS)
-    options: dict[str, Any] = {
-        # A request may carry much on a slow line; one that is lost is noticed by the connection.
-        "client_options": {"timeout": "600s", "connect_timeout": "10s", "allow_http": insecure},
-        # The time alone ends it: ten requests, as the library has it, are over in seconds.
-        "retry_config": {
-            "max_retries": 1000,
-            "retry_timeout": timedelta(seconds=RETRY_S),
-            "backoff": {"init_backoff": timedelta(seconds=0.1), "max_backoff": timedelta(seconds=5), "base": 2},
-        },
-    }
-    if scheme == "s3" and (credentials := _from_profile()) is not None:
-        options["credential_provider"] = credentials
-    from obstore.exceptions import BaseError
-
-    try:
-        return from_url(root, **options)
-    except BaseError as error:
-        said = next(iter(str(error).splitlines()), "no reason given")
-        raise InputError(f"{root}: can't be reached with the keys or settings of this machine ({said}).") from error
-
-
-def _from_profile() -> Any:
-    """A person's own credentials, from the files that AWS's command line writes; None where a machine has its role's.
-
-    obstore itself knows keys in the environment, and the roles of machines, pods and containers.
-    """
-    if any(os.environ.get(name) for name in _KEYS):
-        return None
-    profiles = any(os.environ.get(name) for name in _PROFILES) or any(
-        (Path.home() / ".aws" / name).is_file() for name in ("credentials", "config")
-    )
-    if not profiles:
-        return None
-    try:
-        from botocore.exceptions import BotoCoreError
-        from obstore.auth.boto3 import Boto3CredentialProvider
-    except ImportError as error:
-        raise InputError("AWS profiles need a package that isn't installed. Run: pip install 'sweep[s3]'") from error
-    try:
-        return Boto3CredentialProvider()
-    except ValueError:
-        # The files name none, e.g. a region only.
-        return None
-    except BotoCoreError as error:
-        raise InputError(f"the AWS profile of this machine can't be used: {error}") from error
