@@ -11,13 +11,15 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from sweep.errors import InputError, StorageError
+from sweep.store import object_stores
 from sweep.store.object_stores import SCHEMES, store_of
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ was there."""
 _TRIES = 10
 _PAUSE_S = 0.2
 
+_CUT = "HTTP error"
 _NO_BUCKET = "NoSuchBucket"
 _PROVIDER = "External AWS credential provider: "
 _EXPIRED = ("ExpiredToken", "TokenRefreshRequired")
@@ -97,7 +100,7 @@ class Bucket:
             from obstore.exceptions import AlreadyExistsError, PreconditionError
 
             try:
-                self._store.put(self._key(key), data, mode="create")
+                self._repeated(lambda: self._store.put(self._key(key), data, mode="create"))
             except (AlreadyExistsError, PreconditionError):
                 return False
         return True
@@ -202,14 +205,14 @@ class Bucket:
             return
         with self._told("removed"):
             try:
-                self._store.delete(paths)
+                self._repeated(lambda: self._store.delete(paths))
             except FileNotFoundError as error:
                 if _NO_BUCKET in str(error):
                     raise
                 # Google's says so of one that isn't there, and leaves the others.
                 for path in paths:
                     with suppress(FileNotFoundError):
-                        self._store.delete(path)
+                        self._repeated(partial(self._store.delete, path))
 
     UNCONDITIONAL: ClassVar[str] = (
         "this object store makes an object though there is one of its name (it passes over If-None-Match), so two "
@@ -223,7 +226,7 @@ class Bucket:
             BucketError: one may not.
         """
         probe = f".sweep-probe-{uuid.uuid4().hex}"
-        found = self.create(probe, b"") and not self.create(probe, b"again")
+        found = self.first(probe, b"one") == self.first(probe, b"two") == b"one"
         self.delete([probe])
         return found
 
@@ -237,6 +240,21 @@ class Bucket:
 
     def _key(self, key: str) -> str:
         return "/".join(part for part in (self._prefix, key) if part)
+
+    def _repeated(self, request: Callable[[], object]) -> None:
+        """Repeat a request whose line broke after it was sent: the library does so only with some."""
+        from obstore.exceptions import BaseError
+
+        deadline = time.monotonic() + object_stores.RETRY_S
+        while True:
+            try:
+                request()
+            except BaseError as error:
+                if _CUT not in str(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(_PAUSE_S)
+            else:
+                return
 
     @contextmanager
     def _told(self, what: str) -> Iterator[None]:

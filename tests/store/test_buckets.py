@@ -1,5 +1,8 @@
 """A place in an object store: whole objects, and of several creators one."""
 
+import http.server
+import socket
+import struct
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -38,6 +41,52 @@ def test_an_object_that_can_neither_be_made_nor_is_there_is_told(place, monkeypa
     monkeypatch.setattr(Bucket, "create", lambda *_: False)
     with pytest.raises(BucketError, match=r"a can't be made, though it isn't there. Try again"):
         place.first("a", b"one")
+
+
+@pytest.fixture
+def breaking(monkeypatch):
+    """A store that breaks the line after the first request, and takes the others."""
+    seen = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def answer(self):
+            self.rfile.read(int(self.headers.get("content-length") or 0))
+            seen.append(self.command)
+            if len(seen) == 1:
+                # Closed so, it is reset.
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                self.connection.close()
+                return
+            said = b"<DeleteResult><Deleted><Key>x/a</Key></Deleted></DeleteResult>" if self.command == "POST" else b""
+            self.send_response(200)
+            self.send_header("ETag", '"1"')
+            self.send_header("Content-Length", str(len(said)))
+            self.end_headers()
+            self.wfile.write(said)
+
+        do_PUT = do_POST = answer  # noqa: N815 - so it is called
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        settings = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+        for name, value in {**settings, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}"}.items():
+            monkeypatch.setenv(name, value)
+        yield seen
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [lambda place: place.create("a", b"1"), lambda place: place.delete(["a"]), lambda place: place.put("a", b"1")],
+)
+def test_a_request_whose_line_breaks_is_repeated(breaking, request_):
+    request_(Bucket("s3://b/x"))
+    assert len(breaking) == 2
 
 
 @pytest.mark.parametrize("name", ["a b", "a#b", "a%20b", "a?b", "a*[b]", "a\\b", "état", "a&b=c", "a+b", '"q"', "..."])
