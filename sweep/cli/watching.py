@@ -49,6 +49,7 @@ def watch(
 
         if form == "people":
             console().print(tables.status(study_folder.read(paths).machine, paths))
+        if form != "events":
             typer.echo(f"Nobody works on {study} now: there is nothing to watch.", err=True)
         return
     seen = watcher(study_folder.read_file(paths), paths, form, stream=sys.stdout, screen=True)

@@ -81,6 +81,9 @@ def test_a_study_that_has_ended_is_shown_and_left(launch, sweep):
     assert done.code == 0
     assert "complete" in done.out
     assert "Nobody works on toy now" in done.err
+    collected = sweep("watch", "toy", "--log-format", "json")
+    assert (collected.out, collected.code) == ("", 0)
+    assert "Nobody works on toy now" in collected.err
 
 
 def test_watching_creates_nothing(launch, sweep, folder):
