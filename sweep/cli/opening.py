@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import subprocess
 import sys
@@ -46,7 +47,10 @@ def tensorboard(study: StudyName, port: Port = 0, show: Open = False, storage: S
     holding.bring_curves(paths)
     chosen = _free_port(port)
     command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(paths.trials), "--host", LOOPBACK]
-    with _server([*command, "--port", str(chosen), "--reload_interval", "5"], chosen) as server:
+    with (
+        _interrupted_by_signals(),
+        _server([*command, "--port", str(chosen), "--reload_interval", "5"], chosen) as server,
+    ):
         _tell(f"http://{LOOPBACK}:{chosen}/", show=show)
         _until_interrupted(lambda: _wait(server, lambda: holding.bring_curves(paths)))
     if server.returncode and server.returncode > 0:
@@ -71,7 +75,7 @@ def dashboard(
     reached: AbstractContextManager[str] = (
         tunnel(Path(address)) if kind_of(address) == "file" else nullcontext(address.rstrip("/"))
     )
-    with reached as url:
+    with _interrupted_by_signals(), reached as url:
         login.check(url, wait_s=START_S if kind_of(address) == "file" else 0)
         with login.door(url) as door:
             _tell(door, show=show)
@@ -144,6 +148,20 @@ def _answers(server: subprocess.Popen[bytes], port: int) -> bool:
                 return True
         time.sleep(0.1)
     return False
+
+
+@contextmanager
+def _interrupted_by_signals() -> Iterator[None]:
+    """Take SIGTERM, and a terminal that is closed, for Ctrl-C: what was started here ends with this process."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:  # nohup
+            signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _until_interrupted(work: Callable[[], object]) -> None:

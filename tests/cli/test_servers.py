@@ -56,7 +56,8 @@ def fetched(address):
 
 
 @pytest.mark.slow
-def test_tensorboard_shows_every_trial_and_ends_with_ctrl_c(launch, start):
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_tensorboard_shows_every_trial_and_ends_with_its_verb(launch, start, end):
     launch()
     process, address = start("tensorboard", "toy")
     assert address.startswith("http://127.0.0.1:")
@@ -64,7 +65,7 @@ def test_tensorboard_shows_every_trial_and_ends_with_ctrl_c(launch, start):
     while len(runs) < 4:
         runs = json.loads(fetched(f"{address}data/runs"))
     assert sorted({run.split("/")[0] for run in runs}) == ["0000", "0001", "0002", "0003"]
-    process.send_signal(signal.SIGINT)
+    process.send_signal(end)
     assert process.wait(timeout=30) == 0
     with pytest.raises(urllib.error.URLError):
         fetched(address)
