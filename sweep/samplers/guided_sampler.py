@@ -12,7 +12,7 @@ from sweep.core.protocols import Advice
 from sweep.core.seeds import generator
 from sweep.core.spec import StudySpec
 from sweep.core.warm_start import Lesson
-from sweep.samplers.curves.search import Continue
+from sweep.samplers.curves.waiting import Continue
 from sweep.samplers.optuna_sampler import OptunaSampler
 from sweep.samplers.optuna_space import ours
 

@@ -3,11 +3,14 @@
 The value of a trial with config x, trained so far that a part p of the way is left (1 at the first rung, 0 at max_t; on
 a logarithmic scale), is
 
-    f(x, p) = mean(p) + g(x) + w + (linear in p, and a random walk in p) * d(x) + (a random walk of the trial's) + noise
+    f(x, p) = mean(p) + (1 + (shown - 1) * p) * (g(x) + w)
+              + (linear in p, and a random walk in p) * d(x) + (a random walk of the trial's) + noise
 
 g is what the config is worth in the end, d how rungs mislead about it, both Matern-5/2 with a length scale for each
-parameter; w is what the trial has beside its config's neighbours. All random walks start at the end, p = 0: the nearer
-to it, the less can change. How large each part is, and so how far a low rung can be trusted, is learned from trials.
+parameter; w is what the trial has beside its config's neighbours. `shown` is the part of both that the first rung shows
+already: near 0 where it tells nothing, negative where what leads there ends behind. All random walks start at the end,
+p = 0: the nearer to it, the less can change. How large each part is, and so how far a low rung can be trusted, is
+learned from trials.
 
 The idea of one model over config and fidelity is that of freeze-thaw (Swersky et al. 2014, arXiv 1406.3896) and MOBSTER
 (Klein et al. 2020, arXiv 2003.10865); the kernel is ours.
@@ -48,6 +51,9 @@ _SCALES = (
     ("early", 0.1, 1.0, -5.5, 0.7),  # at p = 1, falling to 0
 )
 _LENGTH_SPREAD, _LENGTH_BOUND = 0.8, 3.0
+
+_SHOWN, _SHOWN_SPREAD, _SHOWN_BOUNDS = 0.7, 0.5, (-1.0, 3.0)
+"""Of what the first rung shows: less than all, and nothing certain, until trials have come to the end."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +107,8 @@ class Form:
         knots: p at each rung, from the first one's 1 down to 0; the mean curve bends there.
 
     Attributes:
-        prior: medians of the scales, as logarithms: first a length for each parameter, then `_SCALES`.
+        prior: medians of the scales, as logarithms: first a length for each parameter, then `_SCALES`; last,
+            and no logarithm, what the first rung shows.
         spread: their deviations.
         bounds: their least and most.
         ridge: (rungs,) precision of the mean curve's first value and steps.
@@ -114,9 +121,10 @@ class Form:
         _, medians, spreads, least, most = zip(*_SCALES, strict=True)
         # More parameters lie further apart, so lengths grow with their number (cf. Hvarfner et al. 2024, 2402.02229).
         length = math.log(0.5) + 0.3 * math.log(max(count, 1))
-        self.prior: Array = np.concatenate([np.full(count, length), np.log(medians)])
-        self.spread: Array = np.concatenate([np.full(count, _LENGTH_SPREAD), spreads])
-        self.bounds = [(-_LENGTH_BOUND, _LENGTH_BOUND)] * count + list(zip(least, most, strict=True))
+        self.prior: Array = np.concatenate([np.full(count, length), np.log(medians), [_SHOWN]])
+        self.spread: Array = np.concatenate([np.full(count, _LENGTH_SPREAD), spreads, [_SHOWN_SPREAD]])
+        lengths = [(-_LENGTH_BOUND, _LENGTH_BOUND)] * count
+        self.bounds = [*lengths, *zip(least, most, strict=True), _SHOWN_BOUNDS]
         self.ridge: Array = np.array([_FIRST_RIDGE, *[_STEP_RIDGE] * (len(knots) - 1)])
 
     def mean_basis(self, left: Array) -> Array:
@@ -132,7 +140,7 @@ class CurveModel:
         form: what it starts from.
 
     Attributes:
-        theta: logarithms of length scales (one a parameter) and scales; the prior's until `fit`.
+        theta: as in `Form.prior`, which it is until `fit`.
     """
 
     def __init__(self, form: Form) -> None:
@@ -140,7 +148,10 @@ class CurveModel:
         self.theta: Array = form.prior.copy()
 
     def _scales(self) -> Array:
-        return np.asarray(np.exp(self.theta[len(self._form.groups) :]))
+        return np.asarray(np.exp(self.theta[len(self._form.groups) : -1]))
+
+    def _shown(self, left: Array) -> Array:
+        return np.asarray(1 + (self.theta[-1] - 1) * left)
 
     def _scaled(self, rows: Array) -> Array:
         factors = np.empty(rows.shape[1])
@@ -153,18 +164,20 @@ class CurveModel:
         end, own, linear, walk, drift, stretch, _, _ = self._scales()
         x, y = self._scaled(a.rows), self._scaled(b.rows)
         distance = np.maximum((x * x).sum(1)[:, None] + (y * y).sum(1)[None] - 2 * x @ y.T, 0)
-        found = end**2 * _matern(distance)[0]
+        shown = self._shown(a.left)[:, None] * self._shown(b.left)[None]
+        found = end**2 * shown * _matern(distance)[0]
         if b.left.any():
             shared = linear**2 * a.left[:, None] * b.left[None]
             shared += walk**2 * np.minimum(a.left[:, None], b.left[None])
             found += shared * _matern(distance / stretch**2)[0]
         i, j = np.nonzero(a.trials[:, None] == b.trials[None])
-        found[i, j] += own**2 + drift**2 * np.minimum(a.left[i], b.left[j])
+        found[i, j] += own**2 * shown[i, j] + drift**2 * np.minimum(a.left[i], b.left[j])
         return np.asarray(found)
 
     def _variance(self, left: Array) -> Array:
         end, own, linear, walk, drift, _, _, _ = self._scales()
-        return np.asarray(end**2 + own**2 + (linear * left) ** 2 + (walk**2 + drift**2) * left)
+        lasting = (end**2 + own**2) * self._shown(left) ** 2
+        return np.asarray(lasting + (linear * left) ** 2 + (walk**2 + drift**2) * left)
 
     def noise(self, left: Array) -> Array:
         """(n,) variance of what is seen around the value."""
@@ -223,7 +236,7 @@ class CurveModel:
             left: (n,) p of those.
         """
         end, own, *_ = self._scales()
-        tie = end**2 + own**2 - (ends.weights * rungs.weights).sum(0)
+        tie = (end**2 + own**2) * self._shown(left) - (ends.weights * rungs.weights).sum(0)
         gained = np.abs(tie) / np.sqrt(rungs.deviation**2 + self.noise(left))
         return np.asarray(np.minimum(gained, ends.deviation))
 
@@ -255,13 +268,16 @@ class _Loss:
     def __call__(self, theta: Array) -> tuple[float, Array]:
         form, left = self._form, self._left
         count = len(self._squares)
-        end, own, linear, walk, drift, stretch, noise, early = np.exp(theta[count:])
+        end, own, linear, walk, drift, stretch, noise, early = np.exp(theta[count:-1])
+        each = 1 + (theta[-1] - 1) * left
+        shown = each[:, None] * each[None]
         inverse_squares = np.exp(-2 * theta[:count])
         squared = sum(part * factor for part, factor in zip(self._squares, inverse_squares, strict=True))
         of_end, end_fading, end_distance = _matern(squared)
         of_way, way_fading, way_distance = _matern(squared / stretch**2)
         ways = linear**2 * self._product + walk**2 * self._least
-        matrix = end**2 * of_end + of_way * ways + self._same * (own**2 + drift**2 * self._least)
+        lasting = end**2 * of_end + own**2 * self._same
+        matrix = lasting * shown + of_way * ways + drift**2 * self._same * self._least
         diagonal = np.diag_indices(len(left))
         matrix[diagonal] += noise**2 + (early * left) ** 2 + _JITTER
         factor, failed = dpotrf(matrix, lower=1)
@@ -280,20 +296,21 @@ class _Loss:
         loss += 0.5 * float((form.ridge * steps * steps).sum()) + 0.5 * float(offset @ offset)
         # The loss's derivative by the matrix, halved; everything below is its product with the matrix's derivatives.
         slope = inverse - np.outer(pull, pull)
-        end_part = slope * (-5 / 6 * (1 + end_distance) * end_fading * end**2)
+        end_part = slope * (-5 / 6 * (1 + end_distance) * end_fading * end**2 * shown)
         way_part = slope * (-5 / 6 * (1 + way_distance) * way_fading * ways / stretch**2)
         both = end_part + way_part
         same, way = slope * self._same, slope * of_way
         on_diagonal = np.diag(slope)
         scales = [
-            float((slope * of_end).sum()) * end**2,
-            float(same.sum()) * own**2,
+            float((slope * of_end * shown).sum()) * end**2,
+            float((same * shown).sum()) * own**2,
             float((way * self._product).sum()) * linear**2,
             float((way * self._least).sum()) * walk**2,
             float((same * self._least).sum()) * drift**2,
             -float((way_part * squared).sum()),
             float(on_diagonal.sum()) * noise**2,
             float((on_diagonal * left * left).sum()) * early**2,
+            float((slope * lasting * left[:, None] * each[None]).sum()),
         ]
         lengths = [
             -float((both * part).sum()) * square for part, square in zip(self._squares, inverse_squares, strict=True)

@@ -20,8 +20,9 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.samplers.curves.encoding import Encoding
-from sweep.samplers.curves.search import STARTUP_TRIALS, Continue, New, Search
+from sweep.samplers.curves.search import STARTUP_TRIALS, New, Search
 from sweep.samplers.curves.table import Curve, Ladder, Status
+from sweep.samplers.curves.waiting import Continue
 
 _ENDED: dict[TrialState, Status] = {
     TrialState.COMPLETE: "ended",

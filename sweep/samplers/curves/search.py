@@ -9,6 +9,10 @@ nothing to be learned there, and trains on.
 A model can be wrong for long if nothing is ever finished, so asynchronous successive halving stays underneath: one in
 `reduction_factor` of the trials that have reached a rung goes beyond it, the most promising first (Li et al. 2020,
 arXiv 1810.05934). And a tenth of the new configs is drawn blindly.
+
+To be an improvement, a trial has to end lower than the best value so far, and lower than those are expected to end that
+there are: early in a study every trial that is trained to its end is better than what was seen at low rungs, and that
+is no reason to train it.
 """
 
 from __future__ import annotations
@@ -26,8 +30,9 @@ from threadpoolctl import ThreadpoolController
 from sweep.samplers.curves.encoding import Array, Encoding
 from sweep.samplers.curves.model import CurveModel, Form, Points
 from sweep.samplers.curves.table import Curve, Ladder, Table, gather, thin
+from sweep.samplers.curves.waiting import MOST_PAUSED, Continue, Waiting
 
-STARTUP_TRIALS = 4
+STARTUP_TRIALS = 8
 """New configs that are spread over the space before the model has a say."""
 
 BLIND = 0.1
@@ -36,15 +41,9 @@ BLIND = 0.1
 MOST_POINTS = 220
 """That the model is given; its cost grows with their third power."""
 
-MOST_PAUSED = 80
-"""Waiting trials that are reckoned with at a time."""
-
 FIT_POINTS = 90
 """That its scales are found from: so few that they are found anew for each decision, which then depends on the trials
 alone: a study that was resumed decides what it would have decided."""
-
-HOPE = 0.1
-"""Chance to become the best with which a waiting trial goes on when no new one will come."""
 
 _PAUSE = 0.05
 """How much better the rate has to be for a trial to wait at a rung on its way: going on anew has its price."""
@@ -67,15 +66,6 @@ class New:
 
     units: Array
     until: int
-
-
-@dataclass(frozen=True)
-class Continue:
-    """Let a waiting trial go on to the rung `until`; `reason` says why it, and why now."""
-
-    trial: int
-    until: int
-    reason: str
 
 
 class Search:
@@ -130,7 +120,7 @@ class Search:
         if table is None:
             return None
         model, best = self._learned(table, curves, random)
-        waiting = _Waiting.reckoned(self, model, best, curves, random)
+        waiting = Waiting.reckoned(self, model, best, curves, random)
         if waiting is None:
             return None
         return waiting.due(curves, self._ladder, self._factor) or waiting.hopeful(curves, self._ladder)
@@ -143,7 +133,7 @@ class Search:
         if table is None or sum(bool(curve.values) for curve in curves) < _LEAST_SEEN:
             return New(self._drawn(random), first)
         model, best = self._learned(table, curves, random)
-        waiting = _Waiting.reckoned(self, model, best, curves, random) if self._pausing else None
+        waiting = Waiting.reckoned(self, model, best, curves, random) if self._pausing else None
         if waiting is not None:
             due = waiting.due(curves, self._ladder, self._factor)
             if due is not None:
@@ -162,7 +152,7 @@ class Search:
     # The model
 
     def _learned(self, table: Table, curves: Sequence[Curve], random: np.random.Generator) -> tuple[CurveModel, float]:
-        """The model of all that was seen, and the best value that there is or will soon be."""
+        """The model of all that was seen, and the best value that there is or is to be expected of what there is."""
         model = CurveModel(Form(self._encoding.groups, self._ladder.knots))
         model.fit(*thin(table, FIT_POINTS, random))
         seen, values = thin(table, MOST_POINTS, random)
@@ -171,13 +161,26 @@ class Search:
         running = [curve for curve in curves if curve.status == "running"]
         if running:
             # What is expected of running trials is taken for seen, so that places at once don't try the same.
-            on_the_way = self._points(running, [curve.until or self._ladder.max_t for curve in running])
+            on_the_way = self.points(running, [curve.until or self._ladder.max_t for curve in running])
             expected = model.believe(on_the_way).mean
             best = min(best, *expected[on_the_way.left == 0.0], math.inf)
             model.condition(seen + on_the_way, np.concatenate([values, expected]))
-        return model, best
+        return model, min(best, self._at_hand(model, curves))
 
-    def _points(self, curves: Sequence[Curve], at: Sequence[int]) -> Points:
+    def _at_hand(self, model: CurveModel, curves: Sequence[Curve]) -> float:
+        """The lowest end that is expected of trials that can still be trained to it, or were; of the best ones."""
+        known = [
+            curve
+            for curve in curves
+            if curve.values and (curve.status in ("running", "paused") or curve.t >= self._ladder.max_t)
+        ]
+        known = sorted(known, key=lambda curve: curve.best)[:MOST_PAUSED]
+        if not known:
+            return math.inf
+        return float(model.believe(self.points(known, [self._ladder.max_t] * len(known))).mean.min())
+
+    def points(self, curves: Sequence[Curve], at: Sequence[int]) -> Points:
+        """Where trials stand when they are at these fidelities."""
         left = np.array([self._ladder.left(t) for t in at])
         numbers = np.array([curve.number for curve in curves], dtype=np.int64)
         return Points(np.array([curve.row for curve in curves]), left, numbers)
@@ -254,7 +257,7 @@ class Search:
         """(N, d): half of them anywhere, half near the trials that are expected to end best."""
         width = len(self._encoding.names)
         reported = sorted((curve for curve in curves if curve.values), key=lambda curve: curve.best)[:60]
-        ends = model.believe(self._points(reported, [self._ladder.max_t] * len(reported))).mean
+        ends = model.believe(self.points(reported, [self._ladder.max_t] * len(reported))).mean
         top = [reported[place] for place in np.argsort(ends, kind="stable")[:8]]
         base = np.array([top[place % len(top)].units for place in range(_CANDIDATES)])
         spread = 10 ** random.uniform(-2.3, -0.4, (_CANDIDATES, 1))
@@ -275,71 +278,6 @@ class Search:
     def _unknown(self, units: Array) -> Points:
         # Numbers that no trial has: nothing was seen of these.
         return Points(self._encoding.rows(units), np.zeros(len(units)), -1 - np.arange(len(units)))
-
-
-@dataclass(frozen=True)
-class _Waiting:
-    """The trials that wait at rungs, and what it is worth to go on with each."""
-
-    curves: list[Curve]
-    rates: Array
-    rungs: NDArray[np.int64]
-    chances: Array
-
-    @classmethod
-    def reckoned(
-        cls, search: Search, model: CurveModel, best: float, curves: Sequence[Curve], random: np.random.Generator
-    ) -> _Waiting | None:
-        """None when none waits."""
-        waiting = [curve for curve in curves if curve.status == "paused" and curve.values]
-        if not waiting:
-            return None
-        if len(waiting) > MOST_PAUSED:
-            waiting.sort(key=lambda curve: curve.best)
-            good = MOST_PAUSED * 3 // 4
-            others = random.choice(len(waiting) - good, MOST_PAUSED - good, replace=False) + good
-            waiting = waiting[:good] + [waiting[place] for place in sorted(others)]
-        points = search._points(waiting, [curve.t for curve in waiting])  # noqa: SLF001 - a part of it
-        rates, rungs, chances = search.rates(model, best, points, np.array([float(curve.t) for curve in waiting]))
-        return cls(waiting, rates, rungs, chances)
-
-    @property
-    def rate(self) -> float:
-        """The best one."""
-        return float(self.rates.max())
-
-    def best(self) -> Continue:
-        """Go on with the most promising one."""
-        place = int(np.argmax(self.rates))
-        return self._go_on(place, int(self.rungs[place]), "it promises most for its cost")
-
-    def due(self, curves: Sequence[Curve], ladder: Ladder, factor: int) -> Continue | None:
-        """Go on with one because too few have gone beyond a rung, the highest such rung first."""
-        for rung, above in reversed(list(zip(ladder.rungs, ladder.rungs[1:], strict=False))):
-            reached = sum(curve.t >= rung for curve in curves)
-            beyond = sum(
-                curve.t > rung or (curve.status == "running" and curve.t >= rung and (curve.until or 0) > rung)
-                for curve in curves
-            )
-            here = [place for place, curve in enumerate(self.curves) if rung <= curve.t < above]
-            if beyond < reached // factor and here:
-                place = max(here, key=lambda place: self.rates[place])
-                told = f"{beyond} of {reached} went beyond rung {rung}; it promises most of those that wait there"
-                return self._go_on(place, max(int(self.rungs[place]), above), told)
-        return None
-
-    def hopeful(self, curves: Sequence[Curve], ladder: Ladder) -> Continue | None:
-        """Go on with the one that likeliest becomes the best, if that is likely or else nobody would be at the end."""
-        place = int(np.argmax(self.chances))
-        if self.chances[place] >= HOPE:
-            told = f"with a chance of {self.chances[place]:.0%} it becomes the best"
-            return self._go_on(place, int(self.rungs[place]), told)
-        if not any(curve.t >= ladder.max_t or curve.status == "running" for curve in curves):
-            return self._go_on(place, ladder.max_t, "it promises most, and no trial was trained to the end")
-        return None
-
-    def _go_on(self, place: int, rung: int, reason: str) -> Continue:
-        return Continue(self.curves[place].number, rung, reason)
 
 
 def expected_improvement(mean: Array, deviation: Array, best: float) -> Array:

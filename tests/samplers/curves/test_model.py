@@ -78,6 +78,23 @@ def test_low_rungs_are_trusted_as_far_as_they_deserve(honest, told):
     assert ((bad - good) / 2 > told) == honest
 
 
+def test_a_first_rung_that_shows_the_opposite_turns_hopes_round():
+    """A good start lowers them where those that led at the first rung ended behind."""
+    random = np.random.default_rng(6)
+    rows = random.random((20, 1))
+    trials = np.arange(20)
+    ends = np.sin(6 * rows[:, 0])
+    starts = -0.5 * ends + 0.05 * random.normal(size=20)
+    seen = Points(rows, np.ones(20), trials) + Points(rows, np.zeros(20), trials)
+    values = np.concatenate([starts, ends])
+    model = CurveModel(Form([np.array([0])], KNOTS))
+    model.fit(seen, values)
+    fresh = Points(np.array([[4.0], [8.0]]), np.ones(2), np.array([100, 101]))
+    model.condition(seen + fresh, np.concatenate([values, [-0.4, 0.4]]))
+    good, bad = model.believe(Points(fresh.rows, np.zeros(2), fresh.trials)).mean
+    assert good > bad + 0.2
+
+
 def test_learning_is_foreseen_from_where_something_can_be_learned():
     random = np.random.default_rng(4)
     rows = random.random((20, 1))

@@ -7,7 +7,7 @@ import pytest
 from optuna.trial import TrialState
 
 from sweep.samplers.curves.sampler import CurveSampler
-from sweep.samplers.curves.search import Continue
+from sweep.samplers.curves.waiting import Continue
 
 
 def curve(x, y, t):

@@ -8,8 +8,9 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from sweep.samplers.curves.encoding import Encoding
-from sweep.samplers.curves.search import Continue, New, Search, expected_improvement
-from sweep.samplers.curves.table import Curve, Ladder
+from sweep.samplers.curves.search import STARTUP_TRIALS, New, Search, expected_improvement
+from sweep.samplers.curves.table import Curve, Ladder, gather
+from sweep.samplers.curves.waiting import Continue
 
 SPACE = {"x": FloatDistribution(0, 1), "y": FloatDistribution(0, 1), "kind": CategoricalDistribution(["a", "b"])}
 LADDER = Ladder.geometric(1, 27, 3)
@@ -26,6 +27,15 @@ def honest(params, t):
 def silent(params, t):
     """Before the end there is only noise, the same whenever it is looked at."""
     return end(params) if t == LADDER.max_t else 2 + math.sin(1e4 * (params["x"] + 3 * params["y"] + t))
+
+
+def warming_up(params, t):
+    """At the first rung large x lead a little; in the end they are the worst."""
+    left = LADDER.left(t)
+    ripple = 0.02 * math.sin(1e4 * (params["x"] + 3 * params["y"]))
+    return (
+        (1 - left) * 4 * ((params["x"] - 0.3) ** 2 + (params["y"] - 0.2) ** 2) + left * (6 - params["x"] / 2) + ripple
+    )
 
 
 class Play:
@@ -95,6 +105,36 @@ def test_where_low_rungs_say_nothing_trials_are_trained_to_the_end():
     later = play.decisions[len(play.decisions) // 2 :]
     assert sum(found.until == LADDER.max_t for found in later) > len(later) / 2
     assert play.best < 0.05
+
+
+def test_a_corner_that_leads_at_the_first_rung_and_ends_behind_is_soon_left():
+    there = 0
+    for seed in range(5):
+        play = Play(warming_up, seed=seed)
+        while len(play.trials) < 28:
+            play.train(play.decide())
+        there += sum(params["x"] > 0.85 for params, *_ in list(play.trials.values())[STARTUP_TRIALS:])
+        assert play.best < 0.1
+    # A model that takes what the first rung shows for all there is to see goes there 32 times.
+    assert there <= 22
+
+
+@pytest.mark.parametrize(("status", "counts"), [("paused", True), ("ended", False)])
+def test_what_a_waiting_trial_promises_is_no_news_and_what_a_stopped_one_did_is_gone(status, counts):
+    """The best to improve on: the end that is expected of a trial counts where somebody can still train it there."""
+    play = Play(lambda params, t: honest(params, t) + LADDER.left(t))
+    for _ in range(12):
+        play.train(play.decide())
+    for number in list(play.trials):
+        while play.trials[number][2] == "paused":
+            play.trials[number][3] = LADDER.max_t
+            play.train(number)
+    best_config = {"x": 0.7, "y": 0.2, "kind": "a"}
+    short = {t: play.curve(best_config, t) - 0.3 for t in range(1, 10)}
+    play.trials[len(play.trials)] = [best_config, short, status, None]
+    table = gather(play.curves(), LADDER)
+    _, best = play.search._learned(table, play.curves(), np.random.default_rng(0))
+    assert (best < table.best - 0.05) == counts
 
 
 @pytest.mark.parametrize("curve", [honest, silent])
