@@ -32,7 +32,7 @@ from sweep.samplers.curves.model import CurveModel, Form, Points
 from sweep.samplers.curves.table import Curve, Ladder, Table, gather, thin
 from sweep.samplers.curves.waiting import MOST_PAUSED, Continue, Waiting
 
-STARTUP_TRIALS = 4
+STARTUP_TRIALS = 8
 """New configs that are spread over the space before the model has a say."""
 
 BLIND = 0.1

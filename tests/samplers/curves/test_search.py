@@ -8,7 +8,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from sweep.samplers.curves.encoding import Encoding
-from sweep.samplers.curves.search import New, Search, expected_improvement
+from sweep.samplers.curves.search import STARTUP_TRIALS, New, Search, expected_improvement
 from sweep.samplers.curves.table import Curve, Ladder, gather
 from sweep.samplers.curves.waiting import Continue
 
@@ -109,15 +109,14 @@ def test_where_low_rungs_say_nothing_trials_are_trained_to_the_end():
 
 def test_a_corner_that_leads_at_the_first_rung_and_ends_behind_is_soon_left():
     there = 0
-    for seed in range(8):
+    for seed in range(5):
         play = Play(warming_up, seed=seed)
         while len(play.trials) < 28:
             play.train(play.decide())
-        there += sum(params["x"] > 0.85 for params, *_ in list(play.trials.values())[8:])
-        assert play.best < 0.5
-    # A model that takes what the first rung shows for all that there is goes there 23 times; in one of the eight
-    # studies it never leaves, and has 1.4 in the end.
-    assert there <= 18
+        there += sum(params["x"] > 0.85 for params, *_ in list(play.trials.values())[STARTUP_TRIALS:])
+        assert play.best < 0.1
+    # A model that takes what the first rung shows for all there is to see goes there 32 times.
+    assert there <= 22
 
 
 @pytest.mark.parametrize(("status", "counts"), [("paused", True), ("ended", False)])
