@@ -164,14 +164,16 @@ class CurveModel:
         end, own, linear, walk, drift, stretch, _, _ = self._scales()
         x, y = self._scaled(a.rows), self._scaled(b.rows)
         distance = np.maximum((x * x).sum(1)[:, None] + (y * y).sum(1)[None] - 2 * x @ y.T, 0)
-        shown = self._shown(a.left)[:, None] * self._shown(b.left)[None]
-        found = end**2 * shown * _matern(distance)[0]
+        mine, others = self._shown(a.left), self._shown(b.left)
+        found = _matern(distance)[0]
+        found *= (end**2 * mine)[:, None]
+        found *= others[None]
         if b.left.any():
             shared = linear**2 * a.left[:, None] * b.left[None]
             shared += walk**2 * np.minimum(a.left[:, None], b.left[None])
             found += shared * _matern(distance / stretch**2)[0]
         i, j = np.nonzero(a.trials[:, None] == b.trials[None])
-        found[i, j] += own**2 * shown[i, j] + drift**2 * np.minimum(a.left[i], b.left[j])
+        found[i, j] += own**2 * mine[i] * others[j] + drift**2 * np.minimum(a.left[i], b.left[j])
         return np.asarray(found)
 
     def _variance(self, left: Array) -> Array:
@@ -259,6 +261,7 @@ class _Loss:
         self._same = (seen.trials[:, None] == seen.trials[None]).astype(float)
         self._product = seen.left[:, None] * seen.left[None]
         self._least = np.minimum(seen.left[:, None], seen.left[None])
+        self._own_least = self._same * self._least
         self._squares = []
         for group in form.groups:
             columns = seen.rows[:, group]
@@ -277,7 +280,7 @@ class _Loss:
         of_way, way_fading, way_distance = _matern(squared / stretch**2)
         ways = linear**2 * self._product + walk**2 * self._least
         lasting = end**2 * of_end + own**2 * self._same
-        matrix = lasting * shown + of_way * ways + drift**2 * self._same * self._least
+        matrix = lasting * shown + of_way * ways + drift**2 * self._own_least
         diagonal = np.diag_indices(len(left))
         matrix[diagonal] += noise**2 + (early * left) ** 2 + _JITTER
         factor, failed = dpotrf(matrix, lower=1)
@@ -296,23 +299,24 @@ class _Loss:
         loss += 0.5 * float((form.ridge * steps * steps).sum()) + 0.5 * float(offset @ offset)
         # The loss's derivative by the matrix, halved; everything below is its product with the matrix's derivatives.
         slope = inverse - np.outer(pull, pull)
-        end_part = slope * (-5 / 6 * (1 + end_distance) * end_fading * end**2 * shown)
-        way_part = slope * (-5 / 6 * (1 + way_distance) * way_fading * ways / stretch**2)
+        seen = slope * shown
+        end_part = seen * (1 + end_distance) * end_fading * (-5 / 6 * end**2)
+        way_part = slope * (1 + way_distance) * way_fading * ways * (-5 / 6 / stretch**2)
         both = end_part + way_part
-        same, way = slope * self._same, slope * of_way
+        way = slope * of_way
         on_diagonal = np.diag(slope)
         scales = [
-            float((slope * of_end * shown).sum()) * end**2,
-            float((same * shown).sum()) * own**2,
-            float((way * self._product).sum()) * linear**2,
-            float((way * self._least).sum()) * walk**2,
-            float((same * self._least).sum()) * drift**2,
-            -float((way_part * squared).sum()),
+            float(np.vdot(seen, of_end)) * end**2,
+            float(np.vdot(seen, self._same)) * own**2,
+            float(np.vdot(way, self._product)) * linear**2,
+            float(np.vdot(way, self._least)) * walk**2,
+            float(np.vdot(slope, self._own_least)) * drift**2,
+            -float(np.vdot(way_part, squared)),
             float(on_diagonal.sum()) * noise**2,
             float((on_diagonal * left * left).sum()) * early**2,
-            float((slope * lasting * left[:, None] * each[None]).sum()),
+            float(left @ (slope * lasting) @ each),
         ]
         lengths = [
-            -float((both * part).sum()) * square for part, square in zip(self._squares, inverse_squares, strict=True)
+            -float(np.vdot(both, part)) * square for part, square in zip(self._squares, inverse_squares, strict=True)
         ]
         return loss, np.array(lengths + scales) + offset / form.spread
