@@ -442,6 +442,7 @@ class Driver:
             profile=trial.number in self._profiled,
             command=tuple(split(spec.command)) if spec.command else (),
             metrics=tuple(metric.name for metric in spec.metrics),
+            objectives=tuple(metric.name for metric in spec.metrics if metric.goal is not None),
         )
 
 

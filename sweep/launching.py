@@ -34,6 +34,7 @@ from sweep.store.holding import Hold
 from sweep.store.paths import Place, StudyPaths, place, study_paths
 from sweep.store.study_folder import StoredStudy
 from sweep.training.entrypoints import check as check_entrypoint
+from sweep.training.foreign import forms
 from sweep.training.fused import keys
 from sweep.training.scripts.checking import check as check_command
 from sweep.watch.text import counted
@@ -137,7 +138,7 @@ def launch(
         return resume(paths, options=options)
     executor = _executor(spec, paths, options, base_dir)
     try:
-        capacity = _open(executor, spec)
+        capacity = _open(executor, spec, base_dir)
         learned = lessons.gather(storage, spec)
         study_folder.create(
             storage,
@@ -174,7 +175,7 @@ def resume(paths: StudyPaths, *, options: Options | None = None) -> StoredStudy:
         options.say(f"{stored.spec.name}: going on after {counted(len(stored.machine.trials), 'trial')}.")
         executor = _executor(stored.spec, paths, options, stored.base_dir)
         try:
-            return _run(hold, executor, _open(executor, stored.spec), entrypoint, options)
+            return _run(hold, executor, _open(executor, stored.spec, stored.base_dir), entrypoint, options)
         finally:
             executor.close()
 
@@ -229,11 +230,12 @@ def _executor(spec: StudySpec, paths: StudyPaths, options: Options, base_dir: Pa
             raise InputError(f"executor: {other!r} is unknown. Use one of {', '.join(EXECUTORS)}.")
 
 
-def _open(executor: Executor, spec: StudySpec) -> Capacity:
+def _open(executor: Executor, spec: StudySpec, base_dir: Path) -> Capacity:
     """Take hold of the machines; the notes say what becomes of `resources.fuse` and of GPU-hours too."""
     capacity = executor.open()
     notes = (*keys.notes(spec, executor.name), *algorithms.notes(spec), *feasibility.notes(spec))
-    notes += (*limits.notes(spec, capacity.gpu), *command_preview.notes(spec))
+    form = forms.in_file(spec.entrypoint, base_dir, _working_dir(spec, base_dir))
+    notes += (*limits.notes(spec, capacity.gpu), *command_preview.notes(spec), *forms.notes(spec, form))
     return replace(capacity, notes=(*capacity.notes, *notes))
 
 

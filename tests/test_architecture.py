@@ -37,6 +37,8 @@ HEAVY = {
     "safetensors": {"registry", "training"},
     "pandas": {"api"},
 }
+# Code written for Ray Tune asks Ray's own modules; only such code's attempts import this one.
+ALSO = {("ray", "sweep/training/foreign/tune.py")}
 IMPURE = {"os", "pathlib.Path", "socket", "subprocess", "time", "threading", "shutil", "tempfile", "numpy"}
 
 
@@ -79,7 +81,9 @@ def test_heavy_libraries_stay_in_their_folders():
         f"{path.relative_to(ROOT)}:{line}: {name}"
         for path in MODULES
         for name, line in imports(path)
-        if name.split(".")[0] in HEAVY and layer(path) not in HEAVY[name.split(".")[0]]
+        if (library := name.split(".")[0]) in HEAVY
+        and layer(path) not in HEAVY[library]
+        and (library, path.relative_to(ROOT).as_posix()) not in ALSO
     ]
     assert not wrong
 

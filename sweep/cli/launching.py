@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sweep.launching import Options
     from sweep.store.paths import StudyPaths
     from sweep.store.study_folder import StoredStudy
+    from sweep.training.foreign.forms import Form as Written
     from sweep.watch.view import View
 
 SpecFile = Annotated[Path, typer.Argument(metavar="SPEC", help="The search file.", show_default=False)]
@@ -206,7 +207,9 @@ def _validated(path: Path, overrides: list[str] | None) -> dict[str, Any]:
         result["problems"] = [str(error)]
     else:
         ends = counted(spec.budget.trials, "trial") if spec.budget.trials else "no limit of trials"
-        result["summary"] = f"{counted(len(varying(spec)), 'parameter')}, {ends}, max_t {spec.scheduler.max_t}."
+        told = _written(spec).told
+        runs = f" {spec.entrypoint} runs {told}." if told else ""
+        result["summary"] = f"{counted(len(varying(spec)), 'parameter')}, {ends}, max_t {spec.scheduler.max_t}.{runs}"
         result["problems"] = feasibility.problems(spec)
         result["warnings"] = unsupported(spec)
     return result
@@ -231,6 +234,7 @@ def _plan(spec: StudySpec, executor: str = "ray", address: str | None = None) ->
     from sweep.core import algorithms, command_preview, feasibility, limits, plan
     from sweep.core.capacity import Grant, at_once, grant
     from sweep.executors.machine import this_machine
+    from sweep.training.foreign import forms
     from sweep.training.fused import keys
     from sweep.watch.plan import plan_view
 
@@ -246,8 +250,16 @@ def _plan(spec: StudySpec, executor: str = "ray", address: str | None = None) ->
     lanes = spec.resources.fuse if executor == "ray" and keys.can_fuse(spec) else 1
     made = plan.make(spec, slots=at_once(spec.resources, slots, lanes), gpu=granted.gpu)
     notes = (*keys.notes(spec, executor), *algorithms.notes(spec), *feasibility.notes(spec))
-    notes += (*limits.notes(spec, granted.gpu), *command_preview.notes(spec))
-    return plan_view(spec, made, (*granted.notes, *notes))
+    form = _written(spec)
+    notes += (*limits.notes(spec, granted.gpu), *command_preview.notes(spec), *forms.notes(spec, form))
+    return plan_view(spec, made, (*granted.notes, *notes), form.told)
+
+
+def _written(spec: StudySpec) -> Written:
+    """For whom the training function was written, as far as a file of the user's tells."""
+    from sweep.training.foreign import forms
+
+    return forms.in_file(spec.entrypoint, Path(), Path(spec.environment.working_dir or "."))
 
 
 def _print_plan(spec: StudySpec, executor: str = "ray", address: str | None = None) -> None:

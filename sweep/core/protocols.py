@@ -73,6 +73,7 @@ class Placement:
         profile: whether a part of the training is to be traced.
         command: the words of a script, macros left in, that is run in place of the entrypoint.
         metrics: what a script's report has to have, when it is read from the lines that it prints.
+        objectives: those of the metrics that have a goal, in the file's order.
     """
 
     study: str
@@ -98,6 +99,7 @@ class Placement:
     profile: bool = False
     command: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
+    objectives: tuple[str, ...] = ()
 
     def saves(self, before: int, t: int) -> bool:
         """Whether a checkpoint is due with the report at fidelity `t`, the one before having been at `before`."""

@@ -61,6 +61,11 @@ class TrialPaths:
         """What the training function printed in this attempt, and its traceback."""
         return self.root / f"attempt-{attempt}.log"
 
+    @property
+    def files(self) -> Path:
+        """What a function written for Ray Tune keeps in its trial's folder."""
+        return self.root / "files"
+
     def script(self, attempt: int) -> Path:
         """What an attempt gives to a script of its own process, while it runs."""
         return self.root / f"attempt-{attempt}.files"

@@ -8,7 +8,6 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from sweep.core.events import Outcome
 from sweep.core.protocols import (
@@ -24,6 +23,7 @@ from sweep.errors import TrainingError
 from sweep.store.paths import TrialPaths
 from sweep.training import entrypoints, memory, process_state, ranks
 from sweep.training.context import Context, StopTrial, activate, deactivate
+from sweep.training.foreign.calling import call
 from sweep.training.group import Group
 from sweep.training.logs import AttemptLog, tee, trace
 from sweep.training.profiling import profiled
@@ -183,7 +183,7 @@ def train(placement: Placement, channel: Channel, say: Callable[[str], object], 
             settings.enter_context(profiled(folder, f"attempt-{placement.attempt}", context.after_reports))
         try:
             with delivered(channel), _children_end(say):
-                _call(function, context)
+                call(function, context, placement)
         except StopTrial as stop:
             return stop.decision.outcome or "returned"
         except SystemExit as end:
@@ -197,13 +197,6 @@ def train(placement: Placement, channel: Channel, say: Callable[[str], object], 
                 raise memory.shortage(context, placement.gpu, short) from error
             raise
         return "returned"
-
-
-def _call(function: Callable[..., Any], context: Context) -> None:
-    if entrypoints.takes_context(function):
-        function(context.config, context)
-    else:
-        function(context.config)
 
 
 @contextmanager

@@ -171,15 +171,33 @@ def check(entrypoint: str, base_dir: str | Path, working_dir: str | Path | None 
         EntrypointError: module, file or function isn't there, or can't be called as train(config, ctx).
     """
     source, name = split(entrypoint)
-    if source.endswith(".py"):
-        file: Path | None = _find_file(source, [base_dir, working_dir])
-        entrypoint = f"{file}:{name}"
-    else:
-        with search_path(entrypoint, base_dir), search_path(entrypoint, working_dir):
-            file = _find_module(source)
+    file = _find(entrypoint, base_dir, working_dir)
     if file is not None:
-        _check_source(file, source, name)
-    return entrypoint
+        node = _definition(_parsed(file), source, name)
+        if node is not None:
+            _check_definition(node, source, name)
+    return f"{file}:{name}" if source.endswith(".py") else entrypoint
+
+
+def definition(
+    entrypoint: str, base_dir: str | Path, working_dir: str | Path | None = None
+) -> tuple[ast.Module | None, ast.stmt | None]:
+    """The source of an entrypoint's module, and the statement there that binds the function; None for what has none.
+
+    Takes and raises what `check` does.
+    """
+    source, name = split(entrypoint)
+    file = _find(entrypoint, base_dir, working_dir)
+    tree = None if file is None else _parsed(file)
+    return tree, None if tree is None else _definition(tree, source, name)
+
+
+def _find(entrypoint: str, base_dir: str | Path, working_dir: str | Path | None) -> Path | None:
+    source, _ = split(entrypoint)
+    if source.endswith(".py"):
+        return _find_file(source, [base_dir, working_dir])
+    with search_path(entrypoint, base_dir), search_path(entrypoint, working_dir):
+        return _find_module(source)
 
 
 def _find_file(source: str, folders: Iterable[str | Path | None]) -> Path:
@@ -201,21 +219,28 @@ def _find_module(name: str) -> Path | None:
     return Path(spec.origin)
 
 
-def _check_source(file: Path, source: str, name: str) -> None:
+def _parsed(file: Path) -> ast.Module:
     try:
-        tree = ast.parse(file.read_bytes(), filename=str(file))
+        return ast.parse(file.read_bytes(), filename=str(file))
     except SyntaxError as error:
         raise EntrypointError(_syntax(error)) from error
+
+
+def _definition(tree: ast.Module, source: str, name: str) -> ast.stmt | None:
     names = dict(_top_level(tree.body))
-    if name in names:
-        _check_definition(names[name], source, name)
-    elif not names.keys() & {"*", "__getattr__"}:  # either could provide any name
+    if name not in names and not names.keys() & {"*", "__getattr__"}:  # either could provide any name
         raise EntrypointError(_no_function(source, name, names))
+    return names.get(name)
 
 
 def _check_definition(node: ast.stmt, source: str, name: str) -> None:
     if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(node.value, ast.Constant):
         raise EntrypointError(f"entrypoint: {name} in {source} is {node.value.value!r}, not a function.")
+    if isinstance(node, ast.ClassDef) and any("Trainable" in ast.unparse(base) for base in node.bases):
+        raise EntrypointError(
+            f"entrypoint: {name} in {source} is a class of Ray Tune's. Write a function that calls tune.report, or "
+            f"def {name}(config, ctx)."
+        )
     if isinstance(node, ast.AsyncFunctionDef):
         raise EntrypointError(f"entrypoint: {name} in {source} is async. Make it a plain function.")
     if isinstance(node, ast.FunctionDef) and not node.decorator_list:  # a decorator may change the parameters

@@ -175,7 +175,8 @@ def _is_closed(stream: Any) -> bool:
     return bool(getattr(stream, "closed", False))  # what stands in for a stream may have only write()
 
 
-_CALLERS = tuple(str(Path(__file__).parent / name) for name in ("attempt.py", "rank.py", "fused/attempt.py"))
+_FOREIGN = tuple(f"foreign/{name}.py" for name in ("calling", "tune", "trials"))
+_CALLERS = tuple(str(Path(__file__).parent / name) for name in ("attempt.py", "rank.py", "fused/attempt.py", *_FOREIGN))
 
 
 def trace(error: BaseException) -> str:

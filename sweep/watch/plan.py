@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 
-def plan_view(spec: StudySpec, plan: Plan, notes: tuple[str, ...] = ()) -> View:
+def plan_view(spec: StudySpec, plan: Plan, notes: tuple[str, ...] = (), form: str = "") -> View:
     """What a study will do and how much it can cost at most.
 
     Args:
         spec: the search file.
         plan: of it.
         notes: lines that the user should know, e.g. that there is no GPU here.
+        form: in which the training function is written, when it isn't ours: "as an Optuna objective".
     """
     data = {
         "study": spec.name,
@@ -43,15 +44,16 @@ def plan_view(spec: StudySpec, plan: Plan, notes: tuple[str, ...] = ()) -> View:
         "at_most_steps": plan.longest_t,
         "at_most_gpu_hours_per_second_of_step": plan.most_gpu_hours(1.0),
         "command": command_preview.sample(spec),
+        "form": form,
         "notes": list(notes),
     }
-    return View(data, lambda glyphs, _: _draw(spec, plan, notes, glyphs))
+    return View(data, lambda glyphs, _: _draw(spec, plan, notes, form, glyphs))
 
 
-def _draw(spec: StudySpec, plan: Plan, notes: tuple[str, ...], glyphs: Glyphs) -> RenderableType:
+def _draw(spec: StudySpec, plan: Plan, notes: tuple[str, ...], form: str, glyphs: Glyphs) -> RenderableType:
     return stacked(
         [
-            facts(_facts(spec, plan), glyphs),
+            facts(_facts(spec, plan, form), glyphs),
             Hanging(
                 [
                     [("parameter", "dim"), ("values", "dim")],
@@ -93,7 +95,7 @@ def _metric(metric: Metric) -> str:
     return ", ".join([metric.name, *([metric.goal] if metric.goal else []), *bounds])
 
 
-def _facts(spec: StudySpec, plan: Plan) -> list[tuple[str, Cell]]:
+def _facts(spec: StudySpec, plan: Plan, form: str) -> list[tuple[str, Cell]]:
     unit = spec.scheduler.time_attr
     ends = [counted(plan.trials, "trial")] if plan.trials else []
     ends += [format_duration(plan.time_s) or f"{plan.time_s:g}s"] if plan.time_s else []
@@ -111,6 +113,8 @@ def _facts(spec: StudySpec, plan: Plan) -> list[tuple[str, Cell]]:
     ]
     if spec.command is not None:
         rows.insert(1, ("command", command_preview.told(command_preview.sample(spec))))
+    if form:
+        rows.insert(1, ("runs", f"{spec.entrypoint} {form}"))
     rules = {
         "constraints": "; ".join(spec.constraints),
         "derived": "; ".join(f"{name} = {text}" for name, text in spec.derived.items()),

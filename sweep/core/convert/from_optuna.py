@@ -51,7 +51,7 @@ def from_optuna(facts: OptunaFacts, source: str) -> str:
         draft.set("name", facts.name, "the study's name")
     else:
         draft.set("name", "from-optuna", f"the study's name, {facts.name}, can't be a folder's")
-    put_entrypoint(draft, None, "Optuna called an objective")
+    put_entrypoint(draft, None, "name Optuna's objective, which runs as it stands")
     names = facts.metrics or (["value"] if len(facts.goals) == 1 else [f"value_{n}" for n in range(len(facts.goals))])
     metrics = [{"name": name, "goal": goal} for name, goal in zip(names, facts.goals, strict=True)]
     said = "set_metric_names" if facts.metrics else "fill in what your function reports; Optuna's objective returned it"
