@@ -1,5 +1,8 @@
 """For whom a function was written is told by its source, and by the function itself alike."""
 
+import subprocess
+import sys
+
 import pytest
 
 from sweep.training import entrypoints
@@ -66,3 +69,22 @@ def test_a_partial_of_a_function_has_its_form(script):
         TUNE + "from functools import partial\ndef of(config, data): ...\ntrain = partial(of, data=1)\n"
     )
     assert forms.of_function(entrypoints.resolve(entrypoint)).kind == "tune"
+
+
+def test_an_objective_brings_neither_ray_nor_optuna(tmp_path):
+    (tmp_path / "theirs.py").write_text("def objective(trial): return trial.suggest_float('x', 0, 1)\n")
+    code = f"""
+import sys
+from sweep.core.protocols import Decision, Placement
+from sweep.training.attempt import run_attempt
+
+class Channel:
+    def report(self, metrics, checkpoint):
+        return Decision("finish", str(metrics))
+
+place = Placement("s", 0, 1, {{"x": 0.5}}, r"{tmp_path}/theirs.py:objective", 0, "epoch", 1, r"{tmp_path}/trial",
+                  objectives=("loss",))
+assert run_attempt(place, Channel()) == "returned"
+assert not {{"ray", "optuna", "torch"}} & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
