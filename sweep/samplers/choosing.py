@@ -19,6 +19,7 @@ from sweep.core.spec import StudySpec
 from sweep.samplers.asking import MOST_ASKED
 from sweep.samplers.breeding import BreedingSampler, Kind, Lineage, generation_size
 from sweep.samplers.curves.sampler import CurveMemory, CurveSampler
+from sweep.samplers.curves.search import STARTUP_TRIALS
 from sweep.samplers.evolving import Evolution, EvolvingSampler
 from sweep.samplers.history import History
 from sweep.samplers.listing import Grid, Spread
@@ -107,7 +108,7 @@ class Algorithm:
             min_t=rules.grace_period,
             reduction_factor=rules.reduction_factor,
             seed=search.seed,
-            startup=search.startup_trials,
+            startup=STARTUP_TRIALS if search.startup_trials is None else search.startup_trials,
             space=distributions(space),
             allowed=allowed if space.constrained else None,
             memory=self._memory,

@@ -20,7 +20,7 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.samplers.curves.encoding import Encoding
-from sweep.samplers.curves.search import New, Search
+from sweep.samplers.curves.search import STARTUP_TRIALS, New, Search
 from sweep.samplers.curves.table import Curve, Ladder, Status
 from sweep.samplers.curves.waiting import Continue
 
@@ -78,8 +78,7 @@ class CurveSampler(BaseSampler):
         min_t: the first rung.
         reduction_factor: between one rung and the next; also one in this many goes beyond each, in `decide`.
         seed: makes it repeat itself: the same trials, asked again, give the same proposal.
-        startup: trials spread over the space before the model has a say; by default 8, or 4 where each has reported
-            before the next begins.
+        startup: trials spread over the space before the model has a say.
         space: what is proposed together; by default all that any trial has had.
         allowed: whether a config, as Optuna's values, may be proposed.
         memory: shared by samplers of one study that are made anew for each trial.
@@ -92,7 +91,7 @@ class CurveSampler(BaseSampler):
         min_t: int = 1,
         reduction_factor: int = 3,
         seed: int = 0,
-        startup: int | None = None,
+        startup: int = STARTUP_TRIALS,
         space: Mapping[str, BaseDistribution] | None = None,
         allowed: Callable[[Mapping[str, Any]], bool] | None = None,
         memory: CurveMemory | None = None,

@@ -33,8 +33,7 @@ from sweep.samplers.curves.table import Curve, Ladder, Table, gather, thin
 from sweep.samplers.curves.waiting import MOST_PAUSED, Continue, Waiting
 
 STARTUP_TRIALS = 8
-"""New configs that are spread over the space before the model has a say; half as many where each has reported before
-the next is asked for, as with one place: to wait longer for the model costs more there than it is worth."""
+"""New configs that are spread over the space before the model has a say."""
 
 BLIND = 0.1
 """The part of the new configs that is drawn without the model."""
@@ -77,7 +76,7 @@ class Search:
         ladder: the rungs.
         reduction_factor: one in this many goes beyond each rung.
         seed: of the study; the first configs are spread by it.
-        startup: new configs before the model has a say; see `STARTUP_TRIALS` for None.
+        startup: new configs before the model has a say.
         pausing: whether trials wait at rungs. Else a new one is meant to go to max_t, unless somebody stops it.
         allowed: whether a config, at these units, may be proposed.
     """
@@ -89,7 +88,7 @@ class Search:
         *,
         reduction_factor: int = 3,
         seed: int = 0,
-        startup: int | None = None,
+        startup: int = STARTUP_TRIALS,
         pausing: bool = False,
         allowed: Callable[[Array], bool] = lambda _: True,
     ) -> None:
@@ -97,8 +96,7 @@ class Search:
         self._ladder = ladder
         self._factor = reduction_factor
         self._seed = seed
-        self._startup = STARTUP_TRIALS if startup is None else startup
-        self._enough = STARTUP_TRIALS // 2 if startup is None else self._startup
+        self._startup = startup
         self._pausing = pausing
         self._allowed = allowed
 
@@ -129,11 +127,10 @@ class Search:
 
     def _new_or_waiting(self, curves: Sequence[Curve], random: np.random.Generator) -> New | Continue:
         first = self._ladder.rungs[0] if self._pausing else self._ladder.max_t
-        reported = sum(bool(curve.values) for curve in curves)
-        if len(curves) < (self._enough if reported == len(curves) else self._startup):
+        if len(curves) < self._startup:
             return New(self._spread(len(curves)), first)
         table = gather(curves, self._ladder)
-        if table is None or reported < _LEAST_SEEN:
+        if table is None or sum(bool(curve.values) for curve in curves) < _LEAST_SEEN:
             return New(self._drawn(random), first)
         model, best = self._learned(table, curves, random)
         waiting = Waiting.reckoned(self, model, best, curves, random) if self._pausing else None
@@ -213,17 +210,11 @@ class Search:
     # New configs
 
     def _spread(self, place: int) -> Array:
-        """The config of this place among the first ones: a Latin hypercube of all, and of those that may be enough."""
+        """The config of this place among the first ones: a Latin hypercube of all of them."""
         random = np.random.default_rng((self._seed, self._startup))
-        width, parts = len(self._encoding.names), self._startup // max(self._enough, 1)
-        # Of `parts` slices each has one point in each of `enough` wide cells, and each point a narrow cell of its own
-        # there: Qian, Sliced Latin hypercube designs, 2012.
-        wide = np.stack([[random.permutation(self._enough) for _ in range(parts)] for _ in range(width)])
-        narrow = np.stack([[random.permutation(parts) for _ in range(self._enough)] for _ in range(width)])
-        slices = np.arange(parts)[None, :, None]
-        cells = wide * parts + narrow[np.arange(width)[:, None, None], wide, slices]
-        cells = cells.reshape(width, -1).T
-        units = np.asarray((cells + random.random(cells.shape)) / self._startup)[place]
+        count, width = max(self._startup, 1), len(self._encoding.names)
+        cells = np.stack([random.permutation(count) for _ in range(width)], axis=1)
+        units = np.asarray((cells + random.random((count, width))) / count)[place]
         return units if self._allowed(units) else self._drawn(np.random.default_rng((self._seed, place)))
 
     def _drawn(self, random: np.random.Generator) -> Array:

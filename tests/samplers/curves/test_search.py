@@ -91,28 +91,6 @@ def test_first_configs_are_spread_over_the_space():
         assert sorted(int(8 * trial[0][name]) for trial in play.trials.values()) == list(range(8))
 
 
-def spread(play, count):
-    """In how many of `count` equal parts of x and of y there is a trial."""
-    return [len({int(count * trial[0][name]) for trial in play.trials.values()}) for name in ("x", "y")]
-
-
-def test_where_each_has_reported_before_the_next_four_are_spread_and_else_eight_of_which_they_are_half():
-    one, four = Play(honest), Play(honest)
-    for _ in range(4):
-        one.train(one.decide())
-        four.decide()
-    assert spread(one, 4) == spread(four, 4) == [4, 4]
-    for number in range(4):
-        four.decide()
-        four.train(number)
-    assert spread(four, 8) == [8, 8]
-    one.decide()
-    first = [[trial[0][name] for name in ("x", "y")] for trial in list(four.trials.values())[:5]]
-    mine = [[trial[0][name] for name in ("x", "y")] for trial in one.trials.values()]
-    assert mine[:4] == first[:4], "the same ones"
-    assert mine[4:] != first[4:], "the fifth is the model's"
-
-
 def test_search_comes_closer_than_chance_with_the_same_steps():
     random = np.random.default_rng(0)
     encoding = Encoding(SPACE)
