@@ -14,10 +14,12 @@ import pytest
 from sweep.errors import InputError
 from sweep.remote import login
 
-# A shell's background jobs ignore Ctrl-C, and so does what they start, if it isn't told otherwise.
+# A shell's background jobs ignore Ctrl-C, those under nohup a closed terminal, and so does what they start, if it isn't
+# told otherwise.
 INTERRUPTIBLE = """
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 from sweep.cli.main import main
 main()
 """
