@@ -374,7 +374,8 @@ def _promote(hold: Hold, options: Options) -> None:
 def _interruptible(driver: Driver, announce: Callable[[str], None]) -> Iterator[None]:
     """Ctrl-C, SIGTERM or a closed terminal once: running trials end at their next report. Twice: everything ends now.
 
-    Outside the main thread Python lets nobody set handlers; there the caller's own stay.
+    Outside the main thread Python lets nobody set handlers; there the caller's own stay. Under nohup a closed terminal
+    changes nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -391,7 +392,9 @@ def _interruptible(driver: Driver, announce: Callable[[str], None]) -> Iterator[
         driver.request_stop(f"{signal.Signals(number).name}: running trials end at their next report")
 
     _handled.update(_SIGNALS)
-    before = {number: signal.signal(number, handler) for number in _SIGNALS}
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        _handled.discard(signal.SIGHUP)
+    before = {number: signal.signal(number, handler) for number in _handled}
     try:
         yield
     finally:

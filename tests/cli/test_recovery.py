@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -145,6 +146,19 @@ def test_checkpoint_that_finds_no_room_is_not_the_trials_failure(folder, launch,
     assert launch().code == 1
     stored = study_folder.read(study_paths(folder / "studies", "toy"))
     assert [trial.failures for trial in stored.machine.trials.values()] == [0]
+
+
+@pytest.mark.parametrize(("before", "code"), [(signal.SIG_IGN, 0), (signal.SIG_DFL, 130)])
+def test_closed_terminal_ends_a_study_but_under_nohup(folder, launch, before, code):
+    source = (folder / "train.py").read_text()
+    begun = source.index("\n", source.index("def train("))
+    hang_up = "\n    import os, signal; os.kill(os.getpid(), signal.SIGHUP)"
+    (folder / "train.py").write_text(source[:begun] + hang_up + source[begun:])
+    kept = signal.signal(signal.SIGHUP, before)
+    try:
+        assert launch("toy.yaml").code == code
+    finally:
+        signal.signal(signal.SIGHUP, kept)
 
 
 def test_forked_child_dies_of_a_signal_and_is_no_second_driver(folder):
