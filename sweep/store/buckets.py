@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from sweep.errors import InputError, StorageError
 from sweep.store import object_stores
-from sweep.store.object_stores import SCHEMES, store_of
+from sweep.store.object_stores import SCHEMES, reason, store_of
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -296,5 +296,4 @@ class Bucket:
                 f"{self.url}: can't be {what}: access is denied. Give this machine's role, or the keys in its "
                 "environment, the right to list, read, write and delete objects there."
             )
-        first = next(iter(str(error).splitlines()), "no reason given").strip()
-        return f"{self.url}: can't be {what} ({first})."
+        return f"{self.url}: can't be {what} ({reason(error)})."

@@ -59,8 +59,14 @@ def _connected(root: str, _process: int, *_environment: str | None) -> ObjectSto
     try:
         return from_url(root, **options)
     except BaseError as error:
-        said = next(iter(str(error).splitlines()), "no reason given")
-        raise InputError(f"{root}: can't be reached with the keys or settings of this machine ({said}).") from error
+        raise InputError(
+            f"{root}: can't be reached with the keys or settings of this machine ({reason(error)})."
+        ) from error
+
+
+def reason(error: Exception) -> str:
+    """What the library says went wrong, without the details that follow in further lines."""
+    return next(iter(str(error).splitlines()), "no reason given").strip()
 
 
 def _from_profile() -> Any:
