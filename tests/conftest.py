@@ -23,6 +23,14 @@ def _data_cache(tmp_path_factory):
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_ray():
+    """What names no cluster starts one of its own: Ray would join one that a test beside this has on the machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_ADDRESS", "local")
+        yield
+
+
 @pytest.fixture(scope="session")
 def ray_cluster():
     """A Ray of this test session's own, with logical CPUs; shut down at its end."""

@@ -11,6 +11,7 @@ import os
 import shlex
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,8 @@ _TRIES = 30
 SPOKEN = ("SWEEP_LOG_FORMAT",)
 """Settings of this machine's environment that a verb has there, too."""
 
+_RAYS_ADDRESSES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
+
 _HEADLINE = "Running entrypoint for job "
 """The last line that Ray writes into a job's log before the job's own."""
 
@@ -50,12 +53,23 @@ def connect(address: str) -> JobSubmissionClient:
         InputError: nobody answers there, or it doesn't let us in.
     """
     try:
-        return JobSubmissionClient(address)
+        with _this_address_alone():
+            return JobSubmissionClient(address)
     except (OSError, RuntimeError, ValueError, AuthenticationError) as error:
         raise InputError(
             f"address: no Ray cluster takes a job at {address!r} ({str(error).strip().splitlines()[0]}). "
             "Is its dashboard reachable (ray dashboard FILE), and is RAY_AUTH_MODE=token set with its token?"
         ) from error
+
+
+@contextmanager
+def _this_address_alone() -> Iterator[None]:
+    """Ray's client takes either of these settings for any address that it is given."""
+    hidden = {name: os.environ.pop(name) for name in _RAYS_ADDRESSES if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
 
 
 def submit(client: JobSubmissionClient, asked: Asked, folder: Path) -> str:

@@ -1,6 +1,7 @@
 """A cluster is examined on each of its nodes; its report comes whole through a job's log."""
 
 import json
+import os
 import platform
 
 import pytest
@@ -74,9 +75,12 @@ def test_the_job_is_given_the_folders_that_were_named(tmp_path):
     assert "--registry" not in words
 
 
-def test_nobody_at_an_http_address_is_a_wrong_input():
+@pytest.mark.parametrize("setting", ["RAY_ADDRESS", "RAY_API_SERVER_ADDRESS"])
+def test_nobody_at_an_http_address_is_a_wrong_input_whatever_the_environment_names(monkeypatch, setting):
+    monkeypatch.setenv(setting, "http://127.0.0.1:2")
     with pytest.raises(InputError, match=r"address: no Ray cluster takes a job at 'http://127.0.0.1:1'"):
         by_job.examine_by_job("http://127.0.0.1:1", None, None)
+    assert os.environ[setting] == "http://127.0.0.1:2"
 
 
 def test_a_head_whose_agent_is_not_there_yet_is_asked_again(monkeypatch):

@@ -120,7 +120,7 @@ def test_a_study_that_is_left_alone_can_be_interrupted_and_resumed_with_the_file
 
 
 def stop_job(address, job):
-    code = f"from ray.job_submission import JobSubmissionClient as C; C({address!r}).stop_job({job!r})"
+    code = f"from sweep.remote.jobs import connect; connect({address!r}).stop_job({job!r})"
     environment = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
     subprocess.run([sys.executable, "-c", code], check=True, env=environment, timeout=120)
 
