@@ -1,6 +1,7 @@
 """How good a model a budget buys: the study, samplers and schedulers that ship, on curves, with a simulated clock.
 
     python benchmarks/search_quality.py [--seeds 10] [--workers 1 4 16] [--tasks digits hartmann3-good ...]
+                                        [--processes 2] [--keep studies.jsonl]
 
 Nothing is trained: each trial's curve and seconds come from a task. Tasks: multi-fidelity Hartmann functions in 3 and 6
 dimensions, in which low fidelities are good, bad or terrible advice (the formula of mf-prior-bench); a table of
@@ -10,20 +11,24 @@ final errors and seconds, with a curve to each that is made up.
 The budget is 40 full trainings of mean cost, shared by the workers. Normalised regret is 0 at a task's best value and
 1 at the best value of the median random config. Each line is the mean over tasks of the mean over seeds; ranks are
 means over all pairs of task and seed; the last column is when half of the pairs had come to regret 0.1, as a part of
-the budget. About 10 minutes for each number of workers on one core.
+the budget. The whole is thousands of studies and hours of a core: `--keep` writes each down as it ends, and one that is
+there isn't run again.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib.util
+import json
 import math
 import os
 import pickle
 import statistics
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -293,6 +298,33 @@ def _rank(value: float, all_: Sequence[float]) -> float:
     return 1 + lower + (equal - 1) / 2
 
 
+@cache
+def _task(name: str) -> Task:
+    return tasks([name])[name]
+
+
+def _study(name: str, side: str, seed: int, workers: int) -> Outcome:
+    return run(_task(name), side, seed=seed, workers=workers)
+
+
+@dataclass
+class Kept:
+    """Outcomes that an earlier run wrote down; a file of JSON lines, or none."""
+
+    path: Path | None
+
+    def __post_init__(self) -> None:
+        lines = self.path.read_text().splitlines() if self.path and self.path.exists() else []
+        self.found = {tuple(key): Outcome(**outcome) for key, outcome in map(json.loads, lines)}
+
+    def add(self, key: tuple[str, str, int, int], outcome: Outcome) -> None:
+        """Write one down."""
+        self.found[key] = outcome
+        if self.path:
+            with self.path.open("a") as file:
+                file.write(json.dumps([key, asdict(outcome)]) + "\n")
+
+
 def main() -> None:
     """Print a table for each number of workers."""
     parser = argparse.ArgumentParser()
@@ -300,17 +332,22 @@ def main() -> None:
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 4, 16])
     parser.add_argument("--tasks", nargs="*", default=[])
     parser.add_argument("--sides", nargs="*", default=list(SIDES), choices=list(SIDES))
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--keep", type=Path)
     options = parser.parse_args()
-    known = tasks(options.tasks)
-    for workers in options.workers:
-        print(f"{workers} worker{'s' if workers > 1 else ''}, {options.seeds} seeds, {len(known)} tasks")
-        found = {
-            (name, side, seed): run(task, side, seed=seed, workers=workers)
-            for name, task in known.items()
-            for side in options.sides
-            for seed in range(options.seeds)
-        }
-        table(found, options.sides)
+    names = list(tasks(options.tasks))
+    kept = Kept(options.keep)
+    with ProcessPoolExecutor(options.processes) as pool:
+        for workers in options.workers:
+            # Seed by seed, so that what is there when time is short is whole.
+            asked = [
+                (name, side, seed, workers) for seed in range(options.seeds) for name in names for side in options.sides
+            ]
+            running = {pool.submit(_study, *key): key for key in asked if key not in kept.found}
+            for study in as_completed(running):
+                kept.add(running[study], study.result())
+            print(f"{workers} worker{'s' if workers > 1 else ''}, {options.seeds} seeds, {len(names)} tasks")
+            table({key[:3]: kept.found[key] for key in asked}, options.sides)
 
 
 if __name__ == "__main__":
