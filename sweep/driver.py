@@ -231,6 +231,11 @@ class Driver:
             )
         )
 
+    def delayed(self, attempts: int, reason: str) -> None:
+        """Attempts wait for something that isn't the study's."""
+        if not self._finished:
+            self._handle(ev.Delayed(time=self._clock(), attempts=attempts, reason=reason))
+
     def tick(self) -> None:
         """Time passed."""
         self._look_for_requests()

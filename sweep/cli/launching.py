@@ -233,7 +233,7 @@ def _plan(spec: StudySpec, executor: str = "ray", address: str | None = None) ->
     """
     from sweep.core import algorithms, command_preview, feasibility, limits, plan
     from sweep.core.capacity import Grant, at_once, grant
-    from sweep.executors.machine import this_machine
+    from sweep.machine import this_machine
     from sweep.training.foreign import forms
     from sweep.training.fused import keys
     from sweep.watch.plan import plan_view

@@ -124,6 +124,14 @@ class NodeChanged(Event):
     """What the run costs from now on, where the file names prices."""
 
 
+class Delayed(Event):
+    """Attempts were given to workers a while ago and can't begin; told once, until all have begun."""
+
+    type: Literal["delayed"] = "delayed"
+    attempts: int = Field(ge=1)
+    reason: str
+
+
 class TrialCreated(Event):
     """The sampler proposed a config."""
 
@@ -292,6 +300,7 @@ AnyEvent = Annotated[
     StudyCreated
     | RunStarted
     | NodeChanged
+    | Delayed
     | TrialCreated
     | WentOn
     | NoneWentOn

@@ -279,6 +279,13 @@ class Director(Protocol):
         """A node joined, is about to go, or is gone; called before anything is placed accordingly."""
         ...
 
+    def delayed(self, attempts: int, reason: str) -> None:
+        """So many attempts were given to workers a while ago and can't begin, for want of what others hold.
+
+        Called once, until all of them have begun.
+        """
+        ...
+
     def tick(self) -> None:
         """Time passed; called at least once a second by executors that wait."""
         ...

@@ -208,6 +208,8 @@ class StudyMachine:
                 self.decisions.append(event)
             case ev.Promoted():
                 self.promotions.append(event)
+            case ev.Delayed():
+                pass
             case ev.PromotionsDone():
                 self.promotions_done = True
             case ev.RunEnded():

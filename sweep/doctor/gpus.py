@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from sweep.core.findings import Finding
-from sweep.executors.machine import SMI_S, mps_runs, visible_gpus
+from sweep.machine import SMI_S, mps_runs, visible_gpus
 
 _FIELDS = ("index", "name", "memory.total", "memory.used", "driver_version", "mig.mode.current")
 _SMI = ["nvidia-smi", f"--query-gpu={','.join(_FIELDS)}", "--format=csv,noheader,nounits"]

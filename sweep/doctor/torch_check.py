@@ -7,7 +7,7 @@ from typing import Any
 
 from sweep.core.findings import Finding
 from sweep.doctor import probes
-from sweep.executors.machine import visible_gpus
+from sweep.machine import visible_gpus
 
 _CPU_RANKS = 2
 

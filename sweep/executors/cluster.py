@@ -9,7 +9,7 @@ import socket
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from http import HTTPStatus
@@ -24,13 +24,13 @@ from sweep.core.agreement import refused
 from sweep.core.capacity import grant, too_small
 from sweep.core.findings import Versions
 from sweep.core.limits import check_prices, hour_of
-from sweep.core.pool import Node
+from sweep.core.pool import Demand, Node
 from sweep.core.protocols import Capacity
 from sweep.core.spec import Resources
 from sweep.errors import InputError
 from sweep.executors import storage
-from sweep.executors.machine import mps_runs
 from sweep.executors.nodes import Nodes, Outlook, Seen
+from sweep.machine import mps_runs
 
 USUAL_DASHBOARD = "127.0.0.1:8265"
 
@@ -169,6 +169,26 @@ class Cluster:
         if self._ours:
             self._ours = False
             ray.shutdown()
+
+
+def taken(share: Demand, ours: Sequence[Demand]) -> str:
+    """What others hold of the Ray that this process is connected to; nothing where it has room for one more `share`.
+
+    Args:
+        share: that of an attempt.
+        ours: what this study's own processes hold.
+    """
+    offered, free = ray.cluster_resources(), ray.available_resources()
+    told = []
+    for name, wanted, own in (
+        ("CPU", share.cpu, sum(each.cpu for each in ours)),
+        ("GPU", share.gpu, sum(each.gpu for each in ours)),
+    ):
+        there, left = offered.get(name, 0.0), free.get(name, 0.0)
+        others = there - left - own
+        if wanted > left and others > 0:
+            told.append(f"{others:g} of {there:g} {name}")
+    return f"other work on this Ray holds {' and '.join(told)}" if told else ""
 
 
 def _login_note(dashboard: str) -> str:

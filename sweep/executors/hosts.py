@@ -90,6 +90,10 @@ class Hosts:
         """Those without an attempt."""
         return [host for host in self._all if not host.attempts]
 
+    def held(self) -> list[Demand]:
+        """What those hold that surely have a process."""
+        return [host.share for host in self._all if host.proven]
+
     def find(self, share: Demand, key: str | None) -> Host | None:
         """Where an attempt can run: in a free lane beside others of its key, or on an idle or a new worker."""
         same = [host for host in self._all if host.share == share]

@@ -10,8 +10,8 @@ from sweep.core.events import Outcome
 from sweep.core.limits import check_prices
 from sweep.core.protocols import Capacity, Decision, Director, GpuMemory, Placement, RunAttempt
 from sweep.core.spec import Resources
-from sweep.executors.machine import this_machine
 from sweep.executors.messages import Message, failure
+from sweep.machine import this_machine
 
 IDLE_S = 0.5
 """How often it is looked whether there is something to do again."""

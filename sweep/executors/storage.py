@@ -17,8 +17,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from sweep.core.pool import Node
 from sweep.errors import InputError
-from sweep.executors.machine import smallest_gpu
 from sweep.executors.nodes import Seen
+from sweep.machine import smallest_gpu
 from sweep.store.markers import marked, sees
 
 ANSWER_S = 120.0

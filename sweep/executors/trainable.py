@@ -14,8 +14,8 @@ import ray
 from ray import tune
 
 from sweep.core.protocols import Decision, GpuMemory, Placement, RunAttempt
-from sweep.executors.machine import mps_settings
 from sweep.executors.messages import Message, failure
+from sweep.machine import mps_settings
 
 JOIN_S = 5.0
 """How long a stopped attempt may take to leave its training function before its process is ended around it."""

@@ -23,13 +23,13 @@ from sweep.core.pool import Demand, Node, count, gpus_of
 from sweep.core.protocols import Capacity, Decision, Director, Fusing, NodeChange, Placement, RunAttempt
 from sweep.core.spec import Resources
 from sweep.errors import ResourceError
-from sweep.executors.cluster import Cluster, quiet
+from sweep.executors.cluster import Cluster, quiet, taken
 from sweep.executors.deaths import death
 from sweep.executors.hosts import Host, Hosts
-from sweep.executors.machine import oom_kills
 from sweep.executors.messages import Message
 from sweep.executors.wishes import Wishes, can_grow
 from sweep.executors.work import Work
+from sweep.machine import oom_kills
 
 TICK_S = 0.5
 """How often the study is told that time passes while nothing happens."""
@@ -88,6 +88,7 @@ class WarmExecutor:
         self._grows = False
         self._used = self._listened = time.monotonic()
         self._decided: list[tuple[Work, Decision]] = []
+        self._told_delay = False
 
     def open(self) -> Capacity:
         """Connect to Ray, or start one on this machine, and let the workers start.
@@ -124,6 +125,7 @@ class WarmExecutor:
                 self._share = director.share()
                 self._look_around(director)
                 self._make_room()
+                self._tell_delay(director)
                 self._place(director)
                 self._wish(director)
                 self._listen(director)
@@ -248,6 +250,16 @@ class WarmExecutor:
                 for other in idle:
                     if other.node == host.node and not (other.proven and other.share == host.share):
                         self._hosts.drop(other)
+
+    def _tell_delay(self, director: Director) -> None:
+        """Say what attempts wait for that have been without a process for long."""
+        late = [work for work in self._work.values() if work.late(self._listened - BEGIN_S)]
+        if late and not self._told_delay:
+            self._told_delay = True
+            if reason := taken(late[0].host.share, self._hosts.held()):
+                director.delayed(len(late), reason)
+        elif all(work.started for work in self._work.values()):
+            self._told_delay = False
 
     def _listen(self, director: Director) -> None:
         """Take in what has come, or wait a little for it; decisions go out when all of it is on the disk."""

@@ -17,9 +17,9 @@ import ray
 
 from sweep.core.protocols import Decision, GpuMemory, Placement, RunAttempt
 from sweep.errors import FusionError, MemoryShareError, TrainingError
-from sweep.executors.machine import mps_settings
 from sweep.executors.messages import Message, failure
 from sweep.executors.traces import Traces, Usage
+from sweep.machine import mps_settings
 
 MOST_WAITING = 256
 """Messages of an attempt that wait for the driver."""

@@ -10,15 +10,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from sweep.core.events import Outcome
-from sweep.core.protocols import (
-    Channel,
-    Decision,
-    GpuMemory,
-    LeavingChannel,
-    MeasuringChannel,
-    Placement,
-    WritingChannel,
-)
+from sweep.core.protocols import Channel, Decision, Placement, WritingChannel
 from sweep.errors import TrainingError
 from sweep.store.paths import TrialPaths
 from sweep.training import entrypoints, memory, process_state, ranks
@@ -26,6 +18,7 @@ from sweep.training.context import Context, StopTrial, activate, deactivate
 from sweep.training.foreign.calling import call
 from sweep.training.group import Group
 from sweep.training.logs import AttemptLog, tee, trace
+from sweep.training.passing import PassingChannel
 from sweep.training.profiling import profiled
 from sweep.training.scripts.supervisor import LAST
 from sweep.training.scripts.supervisor import supervise as supervise_script
@@ -86,14 +79,14 @@ def warm_up() -> None:
         torch.zeros(1, device="cuda")
 
 
-class Noted:
+class Noted(PassingChannel):
     """A channel that leaves a line in the attempt's log for each report, so that the log tells how training went.
 
     Only the attempt's own process has a driver that waits for its reports.
     """
 
     def __init__(self, channel: Channel, time_attr: str, log: AttemptLog) -> None:
-        self._channel = channel
+        super().__init__(channel)
         self._time_attr = time_attr
         self._log = log
         self._process = os.getpid()
@@ -101,29 +94,12 @@ class Noted:
     def report(self, metrics: Mapping[str, float], checkpoint: str | None) -> Decision:
         """See `sweep.core.protocols.Channel`."""
         self._note(metrics)
-        return self._noted(self._channel.report(metrics, checkpoint))
+        return self._noted(super().report(metrics, checkpoint))
 
     def report_written(self, metrics: Mapping[str, float], write: Callable[[], str]) -> Decision:
-        """Where the channel can't write beside the training, it is written here and now."""
-        if not isinstance(self._channel, WritingChannel):
-            return self.report(metrics, write())
-        self._note(metrics)
-        return self._noted(self._channel.report_written(metrics, write))
-
-    def settle(self) -> None:
         """See `sweep.core.protocols.WritingChannel`."""
-        if isinstance(self._channel, WritingChannel):
-            self._channel.settle()
-
-    @property
-    def leaving(self) -> bool:
-        """See `sweep.core.protocols.LeavingChannel`."""
-        return isinstance(self._channel, LeavingChannel) and self._channel.leaving
-
-    def measured(self, used: GpuMemory) -> None:
-        """See `sweep.core.protocols.MeasuringChannel`."""
-        if isinstance(self._channel, MeasuringChannel):
-            self._channel.measured(used)
+        self._note(metrics)
+        return self._noted(super().report_written(metrics, write))
 
     def measure(self) -> None:
         """Say what the attempt took of its GPU, to a channel that takes it."""

@@ -12,19 +12,11 @@ from functools import partial
 from pathlib import Path
 
 from sweep.core.events import Outcome
-from sweep.core.protocols import (
-    Channel,
-    Decision,
-    GpuMemory,
-    LeavingChannel,
-    MeasuringChannel,
-    Placement,
-    RunAttempt,
-    WritingChannel,
-)
+from sweep.core.protocols import Channel, Decision, Placement, RunAttempt
 from sweep.store import checkpoints, parcels, study_bucket
 from sweep.store.buckets import Bucket, BucketError
 from sweep.store.paths import BucketFolder, TrialPaths, study_paths
+from sweep.training.passing import PassingChannel
 
 MOST_HERE = 16
 """Checkpoints of a study that a machine keeps, for attempts that go on here: paused trials may never."""
@@ -59,7 +51,7 @@ def run_carrying(run: RunAttempt, url: str, placement: Placement, channel: Chann
     """
     load = _Load(url, placement)
     with load.local() as here:
-        carrier = (_WritingCarrier if isinstance(channel, WritingChannel) else _Carrier)(channel, load)
+        carrier = _Carrier(channel, load)
         load.start()
         keep = 1
         try:
@@ -167,37 +159,17 @@ class _Load:
         return path.relative_to(self._paths.root).as_posix()
 
 
-class _Carrier:
+class _Carrier(PassingChannel):
     """A channel that carries each checkpoint to the bucket before its report."""
 
     def __init__(self, channel: Channel, load: _Load) -> None:
-        self._channel = channel
+        super().__init__(channel)
         self._load = load
 
     def report(self, metrics: Mapping[str, float], checkpoint: str | None) -> Decision:
         """See `sweep.core.protocols.Channel`."""
-        return self._channel.report(metrics, self._load.carry(checkpoint) if checkpoint else None)
-
-    @property
-    def leaving(self) -> bool:
-        """See `sweep.core.protocols.LeavingChannel`."""
-        return isinstance(self._channel, LeavingChannel) and self._channel.leaving
-
-    def measured(self, memory: GpuMemory) -> None:
-        """See `sweep.core.protocols.MeasuringChannel`."""
-        if isinstance(self._channel, MeasuringChannel):
-            self._channel.measured(memory)
-
-
-class _WritingCarrier(_Carrier):
-    """One that does it while training goes on."""
-
-    _channel: WritingChannel
+        return super().report(metrics, self._load.carry(checkpoint) if checkpoint else None)
 
     def report_written(self, metrics: Mapping[str, float], write: Callable[[], str]) -> Decision:
         """See `sweep.core.protocols.WritingChannel`."""
-        return self._channel.report_written(metrics, lambda: self._load.carry(write()))
-
-    def settle(self) -> None:
-        """See `sweep.core.protocols.WritingChannel`."""
-        self._channel.settle()
+        return super().report_written(metrics, lambda: self._load.carry(write()))

@@ -216,6 +216,8 @@ def running(tally: Tally, canvas: Canvas, now: float) -> Section:
         # Between two trials: without a line here all below it would jump up and down.
         told = f"{tally.starting} starting" if tally.starting else "none at work just now"
         lines.append(canvas.line((f"    -  {told}", "dim")))
+    if tally.delay:
+        lines.append(canvas.line((f"    -  can't begin: {tally.delay}", "yellow")))
     return Section(lines[0], [[line] for line in lines[1:]], "running")
 
 

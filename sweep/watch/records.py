@@ -246,7 +246,7 @@ def _level(event: ev.AnyEvent) -> str:
     match event:
         case ev.AttemptEnded(outcome="failed"):
             return "error"
-        case ev.AttemptEnded(outcome="lost") | ev.NodeChanged(change="barred" | "draining" | "left"):
+        case ev.AttemptEnded(outcome="lost") | ev.NodeChanged(change="barred" | "draining" | "left") | ev.Delayed():
             return "warning"
         case _:
             return "info"

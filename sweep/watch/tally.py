@@ -104,6 +104,9 @@ class Tally:
     Args:
         spec: of the study.
         rungs: fidelities where trials are counted, ascending.
+
+    Attributes:
+        delay: why those that are starting can't begin, where that is known.
     """
 
     def __init__(self, spec: StudySpec, rungs: list[int]) -> None:
@@ -120,6 +123,7 @@ class Tally:
         self.ending: Ending | None = None
         self.ended: ev.RunEnded | None = None
         self.paused = False
+        self.delay = ""
         self.trial_limit, self.time_limit_s = spec.budget.trials, spec.budget.time_s
         self.proposed = 0
         self._states: dict[int, TrialState] = {}
@@ -188,10 +192,14 @@ class Tally:
         if self._fresh and study.run is not None:
             self._join(study, study.run)
         elif isinstance(event, ev.RunStarted):
-            self._run_time, self._ended_before = event.time, self.final
+            self._run_time, self._ended_before, self.delay = event.time, self.final, ""
             self.slots, self.dashboard = event.slots, event.dashboard
         if not self._fresh:
             self._follow(study, event)
+        if isinstance(event, ev.Delayed):
+            self.delay = event.reason
+        elif not self.starting:
+            self.delay = ""
         self._fresh = False
 
     def _join(self, study: StudyMachine, run: ev.RunStarted) -> None:

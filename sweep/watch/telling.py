@@ -132,6 +132,8 @@ def _told_of_study(study: StudyMachine, event: ev.AnyEvent) -> list[str]:
     match event:
         case ev.NodeChanged():
             return [_node_changed(event)]
+        case ev.Delayed():
+            return [f"{counted(event.attempts, 'trial')} can't begin: {event.reason}"]
         case ev.ShareChosen():
             at_once = f"{counted(event.slots, 'trial')} at once"
             return [f"gpu: auto: a trial gets {event.gpu:g} GPU from now on, {at_once}: {event.reason}"]

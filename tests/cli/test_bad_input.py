@@ -64,7 +64,7 @@ def test_wrong_file_is_refused_in_words_and_leaves_nothing(folder, sweep, verb, 
 
 
 def test_more_gpus_than_this_machine_has_are_refused_where_it_is_to_run_them(folder, sweep, monkeypatch):
-    monkeypatch.setattr("sweep.executors.machine.visible_gpus", lambda: 2)
+    monkeypatch.setattr("sweep.machine.visible_gpus", lambda: 2)
     assert sweep("preview", "toy.yaml", "--set", "resources.gpu=2").code == 0
     result = sweep("preview", "toy.yaml", "--set", "resources.gpu=4")
     assert result.code == 2

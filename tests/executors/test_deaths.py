@@ -4,7 +4,7 @@ import pytest
 import ray.exceptions
 
 from sweep.executors.deaths import death
-from sweep.executors.machine import oom_kills
+from sweep.machine import oom_kills
 
 CRASH = """The actor died unexpectedly before finishing this task.
 \tclass_name: warm

@@ -194,7 +194,7 @@ class Script:
 
     def __init__(self, placements, decide=lambda metrics: "advance"):
         self.waiting, self.busy, self.decide = list(placements), False, decide
-        self.outcomes, self.reports = [], []
+        self.outcomes, self.reports, self.delays = [], [], []
 
     @property
     def finished(self):
@@ -225,6 +225,9 @@ class Script:
 
     def unwanted(self):
         return ()
+
+    def delayed(self, attempts, reason):
+        self.delays.append((attempts, reason))
 
     def wanted(self):
         return 0
@@ -373,6 +376,27 @@ def test_attempt_that_the_study_has_done_with_is_ended_in_the_middle_of_a_step(e
     executor().run(script)
     assert script.outcomes == ["returned"], "only the second one ends by itself"
     assert time.monotonic() - began < 300, "the hung function would sleep for 1000 s"
+
+
+def test_what_an_attempt_waits_for_is_told_once(ray_cluster, executor, placement, monkeypatch):
+    from sweep.executors import warm_executor
+
+    monkeypatch.setattr(warm_executor, "BEGIN_S", 1.0)
+    hog = ray_cluster.remote(num_cpus=4)(type("Hog", (), {"here": lambda self: True})).remote()
+    assert ray_cluster.get(hog.here.remote())
+
+    class Waiting(Script):
+        ticks = 0
+
+        def tick(self):
+            self.ticks += bool(self.delays)
+            if self.ticks == 4:
+                ray_cluster.kill(hog)
+
+    script = Waiting([placement(0)])
+    executor().run(script)
+    assert script.outcomes == ["returned"]
+    assert script.delays == [(1, "other work on this Ray holds 4 of 4 CPU")]
 
 
 def test_attempt_is_a_named_row_of_the_dashboards_task_table(ray_cluster, executor, placement):

@@ -27,6 +27,14 @@ def logged(play: Play, stream, **options) -> None:
     log.close()
 
 
+def test_what_trials_wait_for_is_told():
+    out, play = io.StringIO(), Play(new_spec())
+    play._seen = LineLog(out).event
+    play.begin()
+    play.handle(ev.Delayed(time=play.now, attempts=3, reason="other work on this Ray holds 4 of 4 CPU"))
+    assert out.getvalue().endswith("  3 trials can't begin: other work on this Ray holds 4 of 4 CPU\n")
+
+
 def test_a_run_is_told_without_a_line_for_each_report(spec, paths):
     out, play = io.StringIO(), Play(spec)
     logged(play, out, paths=paths)

@@ -126,6 +126,19 @@ def test_frame_names_the_share_of_trials_on_a_gpu():
     assert "1 of 2 slots busy, 0.25 GPU each" in "\n".join(picture(play, (80, 24)))
 
 
+def test_frame_says_why_trials_cannot_begin_until_they_do():
+    play = Play(new_spec(), slots=2)
+    play.begin()
+    play.handle(ev.Delayed(time=play.now, attempts=2, reason="other work on this Ray holds 4 of 4 CPU"))
+    text = "\n".join(picture(play, (80, 24)))
+    assert "    -  2 starting" in text
+    assert "can't begin: other work on this Ray holds 4 of 4 CPU" in text
+    play.step()
+    assert "can't begin" in "\n".join(picture(play, (80, 24)))
+    play.step()
+    assert "can't begin" not in "\n".join(picture(play, (80, 24)))
+
+
 def test_frame_tells_trials_that_are_starting_from_those_that_wait():
     play = Play(new_spec(), slots=2)
     play.begin()

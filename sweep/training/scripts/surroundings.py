@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import subprocess
 import sys
 from functools import cache
 from importlib import metadata
@@ -13,6 +12,7 @@ from pathlib import Path
 import sweep
 from sweep.core import command_line
 from sweep.core.protocols import Placement
+from sweep.machine import smallest_gpu
 from sweep.store.paths import TrialPaths
 from sweep.training import memory
 from sweep.training.scripts.folder import ScriptFolder
@@ -27,8 +27,7 @@ _FRACTION = "per_process_memory_fraction"
 _FIRST_TORCH = (2, 10)
 """The first version whose allocator takes its limit from the environment."""
 
-_SMI = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
-_SMI_S = 30.0
+_gpu_bytes = cache(smallest_gpu)
 
 
 def command(placement: Placement, folder: ScriptFolder) -> list[str]:
@@ -122,16 +121,6 @@ def _torch() -> tuple[int, ...]:
         return tuple(map(int, metadata.version("torch").split(".")[:2]))
     except (metadata.PackageNotFoundError, ValueError):
         return ()
-
-
-@cache
-def _gpu_bytes() -> int:
-    """Memory of the smallest GPU here; 0 where nvidia-smi can't tell."""
-    try:
-        told = subprocess.run(_SMI, capture_output=True, text=True, check=True, timeout=_SMI_S).stdout
-        return min(int(line) for line in told.splitlines() if line.strip()) * 2**20
-    except (OSError, subprocess.SubprocessError, ValueError):
-        return 0
 
 
 def _python_path(before: str) -> str:

@@ -47,6 +47,7 @@ def standing(study: StudyMachine, tally: Tally, tails: Tails, *, live: bool, now
         "budget": budget(study),
         "slots": tally.slots if live else None,
         "starting": tally.starting if live else 0,
+        "delay": tally.delay if live else "",
         "dashboard": tally.dashboard if live else None,
         "running": [_running(study, each, now) for each in _by_number(tally)] if live else [],
         "rungs": [{"t": rung.t, "reached": rung.reached, "best": rung.best} for rung in tally.rungs],

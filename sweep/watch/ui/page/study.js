@@ -39,7 +39,8 @@ function showTiles() {
   if (state.live) {
     const value = left ? duration(left.seconds - passed()) : "-";
     list.push({ name: "left", value, more: left ? (left.guessed ? "about, at this pace" : "at most") : "not known yet" });
-    const starting = state.starting ? `, ${state.starting} starting` : "";
+    const delay = state.delay ? `: ${state.delay}` : "";
+    const starting = state.starting ? `, ${state.starting} starting${delay}` : "";
     list.push({ name: "slots", value: `${state.running.length} of ${state.slots}`, more: `busy${starting}` });
   }
   if (budget.gpu_hours) list.push({ name: "GPU-hours", value: number(budget.gpu_hours.used), more: `of ${number(budget.gpu_hours.limit)}` });

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sweep.executors.machine import mps_runs, mps_settings, smallest_gpu, this_machine
+from sweep.machine import mps_runs, mps_settings, smallest_gpu, this_machine
 
 
 @pytest.fixture
