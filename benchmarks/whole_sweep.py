@@ -5,7 +5,8 @@
 Sides in turn, each seed: this project (`--executor ray`), a script as Ray Tune's documentation writes it (OptunaSearch,
 ASHAScheduler, DataLoader), and Optuna alone with its successive-halving pruner. The same space, number of trials,
 sampler seed, rungs, model, images and schedule, on scikit-learn's digits. The scripts are in benchmarks/rivals. Each
-core is a place for a trial; with `--gpu 0.125` the one GPU has 8.
+core is a place for a trial; with `--gpu 0.125` the one GPU has 8. A fourth side is this project again, with as much
+time as Ray Tune's script took in place of a number of trials.
 
 The busy share is the seconds inside training and evaluation over slots times the time from the first trial's start to
 the last one's end, by the notes that each side's trials write (benchmarks/rivals/book.py).
@@ -49,14 +50,24 @@ parameters:
   schedule: onecycle
 search: {{algorithm: gp, seed: {seed}}}
 scheduler: {{type: asha, time_attr: epoch, max_t: {epochs}, grace_period: 1, reduction_factor: 3}}
-budget: {{trials: {trials}}}
+budget: {budget}
 resources: {{gpu: {gpu}}}
 environment: {{working_dir: {here}, env: {{{variable}: {book}}}}}
 storage: {folder}/studies
 """
 
 
-def ours(folder: Path, book: Path, *, trials: int, epochs: int, grace_period: int, seed: int, gpu: float) -> float:
+def ours(
+    folder: Path,
+    book: Path,
+    *,
+    trials: int,
+    epochs: int,
+    grace_period: int,
+    seed: int,
+    gpu: float,
+    seconds: float | None = None,
+) -> float:
     """The search by this project; the best val_loss."""
     import sweep
 
@@ -64,7 +75,14 @@ def ours(folder: Path, book: Path, *, trials: int, epochs: int, grace_period: in
     spec = folder / "whole.yaml"
     spec.write_text(
         SPEC.format(
-            here=HERE, folder=folder, book=book, variable=FOLDER, trials=trials, epochs=epochs, seed=seed, gpu=gpu or 0
+            here=HERE,
+            folder=folder,
+            book=book,
+            variable=FOLDER,
+            epochs=epochs,
+            seed=seed,
+            gpu=gpu or 0,
+            budget=f"{{time: {seconds:.0f}s}}" if seconds else f"{{trials: {trials}}}",
         )
     )
     study = sweep.launch(spec, executor="ray")
@@ -88,8 +106,8 @@ def one(side: str, options: argparse.Namespace) -> dict[str, Any]:
                 os.environ["PYTHONPATH"] = os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])
                 ray.init(num_cpus=os.cpu_count(), log_to_driver=False, logging_level=logging.ERROR)
             began = time.perf_counter()
-            if side == "sweep":
-                best = ours(folder, book, gpu=options.gpu, **settings)
+            if side in ("sweep", AS_LONG):
+                best = ours(folder, book, gpu=options.gpu, seconds=options.seconds, **settings)
             elif side == "Ray Tune":
                 from rivals import tune_script
 
@@ -109,7 +127,8 @@ def places(gpu: float) -> int:
     return round(1 / gpu) if gpu else os.cpu_count() or 1
 
 
-SIDES = ("sweep", "Ray Tune", "Optuna alone")
+AS_LONG = "sweep, as long"
+SIDES = ("sweep", "Ray Tune", "Optuna alone", AS_LONG)
 
 
 def main() -> None:
@@ -121,6 +140,7 @@ def main() -> None:
     parser.add_argument("--gpu", type=float, default=0.0, help="share of one GPU that each trial gets")
     parser.add_argument("--seed", type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
+    parser.add_argument("--seconds", type=float, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.side:
         print(json.dumps(one(options.side, options)))
@@ -132,6 +152,8 @@ def main() -> None:
         for side in SIDES:
             command = [sys.executable, __file__, "--side", side, "--seed", str(seed)]
             command += ["--trials", str(options.trials), "--epochs", str(options.epochs), "--gpu", str(options.gpu)]
+            if side == AS_LONG:
+                command += ["--seconds", str(found["Ray Tune"][-1]["seconds"])]
             done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
             row = json.loads(done.stdout.splitlines()[-1])
             found[side].append(row)
