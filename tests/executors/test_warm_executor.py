@@ -386,11 +386,11 @@ def test_what_an_attempt_waits_for_is_told_once(ray_cluster, executor, placement
     assert ray_cluster.get(hog.here.remote())
 
     class Waiting(Script):
-        ticks = 0
+        ticks, deadline = 0, time.monotonic() + 60
 
         def tick(self):
             self.ticks += bool(self.delays)
-            if self.ticks == 4:
+            if self.ticks == 4 or time.monotonic() > self.deadline:
                 ray_cluster.kill(hog)
 
     script = Waiting([placement(0)])
