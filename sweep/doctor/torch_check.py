@@ -33,6 +33,7 @@ def meaning(facts: Mapping[str, Any], present: int) -> Iterator[Finding]:
         present: GPUs that the driver lists and CUDA_VISIBLE_DEVICES allows.
     """
     yield Finding("PyTorch", "ok", facts["torch"])
+    yield vision(facts["torch"], facts["torchvision"])
     yield cuda(facts, present)
     if facts["available"]:
         yield _library("cuDNN", _cudnn(facts["cudnn"]))
@@ -57,6 +58,14 @@ def cuda(facts: Mapping[str, Any], present: int) -> Finding:
         f"Update the driver to one for CUDA {built} (nvidia-smi shows its newest), or take torch for an older CUDA."
     )
     return Finding("CUDA", "fail", f"{built}, {present} GPUs: {why}", advice)
+
+
+def vision(torch_version: str, told: Mapping[str, str]) -> Finding:
+    """Whether torchvision is of this torch; its models, and packages that use it, don't import else."""
+    if "error" in told:
+        advice = "Install the pair that belongs together: pip install --force-reinstall torch torchvision."
+        return Finding("torchvision", "fail", f"not of torch {torch_version}: {told['error']}", advice)
+    return Finding("torchvision", "ok", told["version"])
 
 
 def amp(told: Mapping[str, Any]) -> Finding:

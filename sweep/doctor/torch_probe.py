@@ -32,8 +32,20 @@ def facts() -> dict[str, Any]:
         "arch": torch.cuda.get_arch_list() if available else [],
         "gpus": [_gpu(index) for index in range(torch.cuda.device_count())] if available else [],
     }
+    known["torchvision"] = vision()
     devices = [f"cuda:{index}" for index in range(len(known["gpus"]))] or ["cpu"]
     return known | {"amp": [amp(device) for device in devices]}
+
+
+def vision() -> dict[str, str]:
+    """The version of torchvision; where its compiled part isn't of this torch, and so importing it fails, the error."""
+    try:
+        import torchvision
+
+        torchvision.ops.nms(torch.zeros(1, 4), torch.zeros(1), 0.5)
+    except (ImportError, OSError, RuntimeError) as error:
+        return {"error": f"{type(error).__name__}: {error}".splitlines()[0]}
+    return {"version": torchvision.__version__}
 
 
 def amp(name: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ STEP = {"device": "cuda:0", "precision": "bf16", "first": 0.3, "last": 0.1}
 GOOD = {
     "torch": "2.14.1+cu130", "cuda": "13.0", "available": True, "warnings": [], "cudnn": 92400, "nccl": [2, 30, 7],
     "arch": ["sm_75", "sm_80", "sm_90a", "compute_90"], "gpus": [GPU], "amp": [STEP],
+    "torchvision": {"version": "0.29.1"},
 }  # fmt: skip
 
 
@@ -41,6 +42,12 @@ def test_cuda_that_does_not_start_is_a_failure_only_where_there_are_gpus(changes
     found = meaning(present, **changes)["CUDA"]
     assert found.verdict == verdict
     assert words in found.value
+
+
+def test_torchvision_of_another_torch_is_a_failure():
+    error = "RuntimeError: operator torchvision::nms does not exist"
+    found = meaning(torchvision={"error": error})["torchvision"]
+    assert (found.verdict, found.value) == ("fail", f"not of torch 2.14.1+cu130: {error}")
 
 
 @pytest.mark.parametrize("name", ["cudnn", "nccl"])
@@ -120,7 +127,7 @@ def test_the_first_probe_that_fails_ends_the_others(probe):
 def test_torch_really_steps_and_averages_here():
     found = list(torch_check.torch())
     assert [finding for finding in found if finding.verdict != "ok"] == []
-    assert {"PyTorch", "CUDA", "all-reduce"} <= {finding.name for finding in found}
+    assert {"PyTorch", "torchvision", "CUDA", "all-reduce"} <= {finding.name for finding in found}
 
 
 def test_what_was_asked_for_is_compared_by_as_many_numbers():

@@ -95,13 +95,14 @@ class Engine:
             self.podman("import", "-q", *options, "-", BASE, stdin=tar.stdout.fileno())
         shutil.rmtree(root)
 
-    def build(self, context: Path, dockerfile: Path, tag: str, target: str, **arguments: str) -> None:
-        """Build one target on the stand-in."""
+    def build(self, context: Path, tag: str, target: str, **arguments: str) -> None:
+        """Build one target on the stand-in; what it shares with those built before isn't built again."""
+        dockerfile = context / "images" / "Dockerfile"
         self.podman(
             "build",
             "--network=host",
             "--format=docker",  # the other format has no health check
-            f"--layers={str(self.kept).lower()}",  # where nothing is built twice, each kept layer costs seconds
+            "--layers=true",
             *(f"--volume={source}:{place}:ro" for source, place in host_mounts(self.folder)),
             *(f"--build-arg={name}={value}" for name, value in {"BASE": BASE, **arguments}.items()),
             f"--ignorefile={dockerfile}.dockerignore",

@@ -32,20 +32,32 @@ READ_ONLY = ("--network=none", "--read-only", "--read-only-tmpfs=false", "--tmpf
 BASE = ("--network=none", '--entrypoint=["/usr/bin/tini", "--"]')
 """`dev` is `base` with services before the command; with base's entrypoint it is base."""
 
+# Each prints 48. timm and Transformers' models import torchvision, which doesn't fit a torch without CUDA.
+USES = {
+    "cv": "import cv2, numpy; print(cv2.resize(numpy.ones((8, 8, 3), 'uint8'), (4, 4)).sum())",
+    "nlp": "import datasets, sentencepiece, tokenizers, transformers as t\n"
+    "print(len(datasets.Dataset.from_list([{'n': 1}] * 40)) + t.BertConfig(num_hidden_layers=8).num_hidden_layers)",
+}
+
 
 @pytest.fixture(scope="module")
-def engine(tmp_path_factory):
+def context(tmp_path_factory):
+    """What is built from."""
+    return context_for(tmp_path_factory.mktemp("context"))
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory, context):
     """An engine that holds the image of the target `dev`, and so `base` under it; kept where KEEP names a folder."""
     kept = os.environ.get(KEEP)
     engine = standin.Engine(Path(kept) if kept else tmp_path_factory.mktemp("engine"), kept=bool(kept))
     try:
-        context = context_for(tmp_path_factory.mktemp("context"))
         try:
             engine.make_base()
             engine.run(standin.BASE, options=("--network=none", "--entrypoint=/bin/true"))
         except (RuntimeError, subprocess.CalledProcessError) as error:
             pytest.skip(f"no container of a stand-in base runs here: {error}")
-        engine.build(context, context / "images" / "Dockerfile", TAG, "dev", **ARGUMENTS)
+        engine.build(context, TAG, "dev", **ARGUMENTS)
         yield engine
     finally:
         engine.close()
@@ -79,13 +91,29 @@ def test_it_runs_as_a_user_who_can_write_where_studies_go(engine):
 
 def test_the_smoke_script_finds_the_versions_asked_for(engine):
     """Python and torch are the arguments', Ray is the lock file's; AMP and an all-reduce work; the image has a name."""
-    asked = ["--torch", TORCH, "--python", PYTHON, "--ray", "2.60", "--json"]
-    told = {
-        finding["name"]: finding for finding in json.loads(engine.run(TAG, "sweep-smoke", *asked, options=READ_ONLY))
-    }
+    asked = f"sweep-smoke --torch {TORCH} --python {PYTHON} --ray 2.60 --json"
+    printed = engine.run(TAG, "sh", "-c", f"{asked}; echo $? >&2", options=READ_ONLY)
+    told = {finding["name"]: finding for finding in json.loads(printed)}
+    vision = told.pop("torchvision")
     assert {finding["verdict"] for finding in told.values()} == {"ok"}
+    # This machine has no torchvision that fits a torch without CUDA: then the script has to say so.
+    mixed = "+cpu" in told["PyTorch"]["value"]
+    assert vision["verdict"] == ("fail" if mixed else "ok")
+    assert "libcudart" in vision["value"] or "torchvision::nms" in vision["value"] or not mixed
     assert told["image"]["value"] == "here:v2.13-dev"
     assert told["all-reduce"]["verdict"] == "ok"
+
+
+@pytest.mark.parametrize("target", USES)
+def test_the_images_for_pictures_and_text_are_base_with_their_packages(engine, context, target):
+    """Built on base's layers, by the same user, named after the target; their packages work, pip misses nothing."""
+    tag = f"localhost/pytorch-cuda:test-{target}"
+    engine.build(context, tag, target, **ARGUMENTS)
+    script = f"import os\nprint(os.getuid(), os.environ['SWEEP_IMAGE'])\n{USES[target]}"
+    assert engine.run(tag, "python", "-c", script, options=READ_ONLY) == f"1000 here:v2.13-{target}\n48\n"
+    assert "No broken requirements" in engine.run(tag, "pip", "check", options=READ_ONLY)
+    (config,) = json.loads(engine.podman("image", "inspect", tag))
+    assert config["Config"]["Labels"]["org.opencontainers.image.title"] == f"pytorch-cuda-{target}"
 
 
 def test_login_shells_find_ray(engine):
