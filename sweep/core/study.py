@@ -207,7 +207,11 @@ class StudyMachine:
             case ev.Decided():
                 self.decisions.append(event)
             case ev.Promoted():
-                self.promotions.append(event)
+                # One that stands is told again when an extended study ends.
+                others = [
+                    each for each in self.promotions if (each.model, each.version) != (event.model, event.version)
+                ]
+                self.promotions = [*others, event]
             case ev.Delayed():
                 pass
             case ev.PromotionsDone():

@@ -69,6 +69,14 @@ def test_of_values_that_are_chance_nothing_is_explained_and_the_story_says_so():
     assert any("mostly chance" in line for line in story.story(study, found))
 
 
+def test_of_few_trials_the_story_does_not_say_that_all_is_chance():
+    draw = random.Random(0)
+    study = acted(12, value=lambda _, __: draw.random()).machine
+    found = importance.influence(study)
+    assert found.explained < story.SURE_OF
+    assert "What mattered can't be told: 12 trials at epoch 1 are too few." in story.story(study, found)
+
+
 def test_a_parameter_that_only_some_trials_have_is_no_error():
     spec = new_spec().parameters | {"momentum": FloatRange(min=0, max=1, when={"optimizer": "sgd"})}
     play = Play(new_spec(parameters=spec, budget=Budget(trials=40)))

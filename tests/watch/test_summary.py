@@ -44,6 +44,16 @@ def test_summary_tells_what_won_what_it_took_and_what_next(finished, paths, monk
     ]
 
 
+def test_a_version_that_stands_when_an_extended_study_ends_is_told_once(finished, paths):
+    number = finished.best.number
+    for version, alias in ((7, "champion"), (8, None), (7, None)):
+        promoted = ev.Promoted(time=0, trial=number, model="toy", version=version, alias=alias, path="registry/toy/v")
+        finished.handle(promoted)
+    assert [(each["version"], each["alias"]) for each in summary(finished, paths).data["promotions"]] == [
+        (8, None), (7, None),
+    ]  # fmt: skip
+
+
 def test_summary_of_an_interrupted_study_says_how_to_go_on(spec):
     view = summary(StudyMachine(spec), StudyPaths(Path("my studies/toy")))
     assert view.data["next"][0] == "sweep resume toy --storage 'my studies'"

@@ -16,6 +16,9 @@ MOST_NAMED = 3
 SURE_OF = 0.1
 """Parts of the variance that a forest must explain, so that it is quoted."""
 
+ENOUGH = 30
+"""Trials of which it says something that a forest finds nothing in them."""
+
 
 def story(study: StudyMachine, found: Influence | None) -> list[str]:
     """Sentences, the most important first; how it stands where there is no best trial."""
@@ -89,6 +92,8 @@ def _mattered(study: StudyMachine, found: Influence | None) -> list[str]:
     named = [weight.axis.name for weight in found.weights if weight.low > 0][:MOST_NAMED]
     if found.explained >= SURE_OF and not named:
         return [f"{found.weights[0].axis.name} seems to matter most for the {where}: they are too few to be sure."]
+    if found.explained < SURE_OF and len(found.compared.trials) < ENOUGH:
+        return [f"What mattered can't be told: {trials} at {t} are too few."]
     if found.explained < SURE_OF:
         return [f"No parameter explains the {where}: differences between configs there are mostly chance."]
     words = named[0] if len(named) == 1 else f"{', '.join(named[:-1])} and {named[-1]}"
