@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from sweep.core.events import Verb
     from sweep.driver import Watcher
     from sweep.store.study_folder import StoredStudy
+    from sweep.watch.view import View
 
 
 @dataclass(frozen=True)
@@ -71,11 +73,13 @@ class Study:
     @property
     def status(self) -> dict[str, Any]:
         """What `sweep status --json` prints."""
+        return dict(self._stands().data)
+
+    def _stands(self) -> View:
         from sweep.watch.tables import status
 
         machine = study_folder.read(self._paths).machine
-        data = status(machine, self._paths, live=holding.is_at_work(self._paths)).data
-        return dict(data)
+        return status(machine, self._paths, live=holding.is_at_work(self._paths), now=time.time())
 
     @property
     def best(self) -> BestTrial | None:
@@ -113,11 +117,8 @@ class Study:
     def _ipython_display_(self) -> None:
         """In a notebook: its state, and its most important figures."""
         from sweep.watch.notebook import show_study
-        from sweep.watch.tables import status
 
-        machine = study_folder.read(self._paths).machine
-        live = holding.is_at_work(self._paths)
-        show_study(self.name, status(machine, self._paths, live=live), self.figures())
+        show_study(self.name, self._stands(), self.figures())
 
     def trials(self) -> pd.DataFrame:
         """One row a trial, by number: its state, its parameters, the metrics of its best report, seconds.

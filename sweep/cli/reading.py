@@ -55,7 +55,7 @@ def status(study: StudyName, storage: Storage = STORAGE, address: Elsewhere = No
     from sweep.watch import tables
 
     stored, live = _find(storage, study)
-    _show(tables.status(stored.machine, stored.paths, live=live), as_json)
+    _show(tables.status(stored.machine, stored.paths, live=live, now=time.time()), as_json)
 
 
 def trials(

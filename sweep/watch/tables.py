@@ -95,14 +95,17 @@ def _repeats(row: Mapping[str, Any]) -> str:
 # status
 
 
-def status(study: StudyMachine, paths: StudyPaths, *, live: bool = False) -> View:
+def status(study: StudyMachine, paths: StudyPaths, *, live: bool = False, now: float | None = None) -> View:
     """How one study stands.
 
     Args:
-        study: its state.
+        study: its state, whose time is put forward to `now`.
         paths: its files.
         live: whether a driver holds the study's lock.
+        now: up to when a live study's time and costs count; up to its last event when left out.
     """
+    if live and now is not None:
+        study.limits.passed(now)
     ending = study.ended.reason if study.ended else study.ending.reason if study.ending else None
     data: dict[str, Any] = plain({
         "study": study.spec.name,

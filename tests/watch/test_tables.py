@@ -100,6 +100,17 @@ def test_status_knows_time_gpu_hours_and_the_dashboard(paths):
     assert data["slots"] == 3
 
 
+def test_a_live_studys_time_counts_up_to_now_and_a_dead_ones_to_its_last_event(paths):
+    play = Play(new_spec(budget=Budget(time="10m")))
+    play.begin()
+    play.step()
+    at_the_event = play.machine.elapsed_s
+    assert status(play.machine, paths, now=play.now + 100).data["elapsed_s"] == at_the_event
+    data = status(play.machine, paths, live=True, now=play.now + 100).data
+    assert data["elapsed_s"] == at_the_event + 100
+    assert data["budget"]["time_s"]["left"] == 600 - data["elapsed_s"]
+
+
 def test_cost_is_told_where_machines_have_a_price_and_beside_its_limit_where_there_is_one(paths):
     rates = ev.Rates(machines=3.6)
     for limit in (None, 20.0):
