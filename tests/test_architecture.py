@@ -23,7 +23,7 @@ HEAVY = {
     "obstore": {"store"},
     "googleapiclient": {"cluster"},
     "torch": {"training", "registry", "doctor"},
-    "torchvision": {"training"},
+    "torchvision": {"training", "doctor"},
     "sklearn": {"training", "watch"},
     "jinja2": {"watch"},
     "plotly": {"watch", "api"},
