@@ -43,6 +43,17 @@ def ray_cluster():
         ray.shutdown()
 
 
+@pytest.fixture
+def ray_state(ray_cluster, monkeypatch):
+    """Ray's state API, asked of this session's Ray: `ray_state("list_tasks", limit=10)`."""
+    import ray.util.state
+
+    # Which else counts for more than the address that is named.
+    monkeypatch.delenv("RAY_ADDRESS")
+    address = ray_cluster.get_runtime_context().gcs_address
+    return lambda function, **options: getattr(ray.util.state, function)(address=address, **options)
+
+
 @pytest.fixture(scope="session")
 def object_store_server():
     """The settings of an object store that speaks S3's language."""

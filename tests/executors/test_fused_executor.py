@@ -49,7 +49,7 @@ def process_of(stored, trial, attempt=1):
 
 @pytest.mark.ray
 @pytest.mark.xdist_group("ray")
-def test_fused_trials_report_stop_and_checkpoint_as_themselves(ray_cluster, tmp_path):
+def test_fused_trials_report_stop_and_checkpoint_as_themselves(ray_state, tmp_path):
     """Two architectures, so two batches; ASHA stops some lanes and others take their places."""
     stored = run(tmp_path, hidden="[8, 16]", scheduler="{max_t: 4, grace_period: 1}", trials=12, cpu=2)
     trials = stored.machine.trials.values()
@@ -68,7 +68,7 @@ def test_fused_trials_report_stop_and_checkpoint_as_themselves(ray_cluster, tmp_
             assert told["metrics"]["val_loss"] == trial.reports[told["t"] - 1].metrics["val_loss"]
     best = stored.machine.best
     assert (stored.paths.root / best.best(stored.machine.metric).checkpoint / "state.pt").exists()
-    assert_rows(ray_cluster, [f"fused #{trial.number} " for trial in trials])
+    assert_rows(ray_state, [f"fused #{trial.number} " for trial in trials])
 
 
 def assert_a_process_is_one_batch(stored):
@@ -92,14 +92,11 @@ def assert_only_alike_share_a_process(stored, trials):
     assert all(one == other for one, other in beside)
 
 
-def assert_rows(ray_cluster, beginnings):
+def assert_rows(ray_state, beginnings):
     """Each attempt is a row of the dashboard's task table."""
-    from ray.util.state import list_tasks
-
-    address = ray_cluster.get_runtime_context().gcs_address
     deadline, missing = time.monotonic() + 60, beginnings
     while missing and time.monotonic() < deadline:
-        names = [task.name for task in list_tasks(address=address, limit=1000)]
+        names = [task.name for task in ray_state("list_tasks", limit=1000)]
         missing = [each for each in beginnings if not any(name.startswith(each) for name in names)]
     assert not missing
 

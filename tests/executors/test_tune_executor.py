@@ -86,13 +86,9 @@ class One:
         pass
 
 
-def test_attempt_stands_in_the_dashboard_by_study_number_and_parameters(ray_cluster, executor, placement):
-    from ray.util.state import list_actors
-
+def test_attempt_stands_in_the_dashboard_by_study_number_and_parameters(ray_state, executor, placement):
     tune = executor(cpu=1)
     tune.open()
-    # Named, for other Rays may run on this machine.
-    address = ray_cluster.get_runtime_context().gcs_address
     wanted = ("demo", "demo #17 attempt 2 lr=0.0003123 width=64")
 
     def seen():
@@ -100,7 +96,7 @@ def test_attempt_stands_in_the_dashboard_by_study_number_and_parameters(ray_clus
         deadline = time.monotonic() + 60
         names = set()
         while wanted not in names and time.monotonic() < deadline:
-            names = {(actor.class_name, actor.repr_name) for actor in list_actors(address=address, detail=True)}
+            names = {(actor.class_name, actor.repr_name) for actor in ray_state("list_actors", detail=True)}
         return names
 
     director = One(placement, seen)

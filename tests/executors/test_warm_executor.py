@@ -399,15 +399,11 @@ def test_what_an_attempt_waits_for_is_told_once(ray_cluster, executor, placement
     assert script.delays == [(1, "other work on this Ray holds 4 of 4 CPU")]
 
 
-def test_attempt_is_a_named_row_of_the_dashboards_task_table(ray_cluster, executor, placement):
-    from ray.util.state import list_tasks
-
+def test_attempt_is_a_named_row_of_the_dashboards_task_table(ray_state, executor, placement):
     warm = executor()
     warm.run(Script([placement(17)]))
-    # Named, for other Rays may run on this machine.
-    address = ray_cluster.get_runtime_context().gcs_address
     deadline, names = time.monotonic() + 60, set()
     while "warm #17 attempt 1" not in names and time.monotonic() < deadline:
-        names = {" ".join(task.name.split()) for task in list_tasks(address=address, limit=1000)}
+        names = {" ".join(task.name.split()) for task in ray_state("list_tasks", limit=1000)}
     assert "warm #17 attempt 1" in names
     assert not any("decide" in name for name in names), "one row a report would bury the attempts"
