@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from sweep.core.events import Rates, Request
-from sweep.core.pool import Node
+from sweep.core.pool import GRAIN, Node
 from sweep.core.spec import DEFAULT_TRIALS, Resources, StudySpec
 from sweep.errors import ResourceError
 
@@ -89,11 +90,11 @@ def _costs(spec: StudySpec, gpu: float) -> bool:
 
 
 class _Held(NamedTuple):
-    """What an attempt holds: with others of its batch, or by itself."""
+    """What an attempt holds, in grains: with others of its batch, or by itself."""
 
     batch: int | None
-    gpu: float
-    cores: float
+    gpu: int
+    cores: int
 
 
 class Limits:
@@ -124,8 +125,9 @@ class Limits:
         self._since: float | None = None
         self._last = 0.0
         self._held: dict[int, _Held] = {}
-        # All of it together.
-        self._gpu = self._cores = 0.0
+        self._batches: Counter[int] = Counter()
+        # All of it together, counted in grains: sums of floats would drift.
+        self._gpu_grains = self._core_grains = 0
 
     def begin(self, now: float, gpu: float, rates: Rates | None = None) -> None:
         """A driver begins, under which trials get this share of a GPU, and an hour costs so much."""
@@ -146,25 +148,35 @@ class Limits:
 
     def hold(self, trial: int, gpu: float | None, cores: float = 0.0, *, batch: int | None = None) -> None:
         """An attempt of the trial holds this share and these cores, from now on; all of a batch the same ones."""
-        self._held[trial] = _Held(batch, gpu or 0.0, cores)
-        self._sum()
+        self.give(trial)
+        self._held[trial] = held = _Held(batch, round((gpu or 0.0) * GRAIN), round(cores * GRAIN))
+        self._count(held, 1)
 
     def give(self, trial: int) -> None:
         """It doesn't any more."""
-        if self._held.pop(trial, None) is not None:
-            self._sum()
+        if (held := self._held.pop(trial, None)) is not None:
+            self._count(held, -1)
 
-    def _sum(self) -> None:
-        # Whoever has no batch is one by itself.
-        held = {(one.batch, None if one.batch is not None else trial): one for trial, one in self._held.items()}
-        self._gpu = sum(one.gpu for one in held.values())
-        self._cores = sum(one.cores for one in held.values())
+    def _count(self, held: _Held, sign: Literal[1, -1]) -> None:
+        """One more of a kind, or one less. With ten thousand at work they can't be summed anew each time."""
+        if held.batch is not None:
+            self._batches[held.batch] += sign
+            if self._batches[held.batch] != (sign == 1):
+                # Others of its batch hold the same.
+                return
+        self._gpu_grains += sign * held.gpu
+        self._core_grains += sign * held.cores
+
+    @property
+    def _gpu(self) -> float:
+        """GPUs that are held at the moment."""
+        return self._gpu_grains / GRAIN
 
     @property
     def _per_s(self) -> float:
         """What a second costs at the moment."""
         rates = self._rates
-        return (rates.gpu * self._gpu + rates.core * self._cores + rates.machines) / 3600
+        return (rates.gpu * self._gpu + rates.core * self._core_grains / GRAIN + rates.machines) / 3600
 
     def passed(self, now: float) -> None:
         """It is now this late; a clock that was put back stands until it is there again."""
