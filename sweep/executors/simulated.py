@@ -125,7 +125,9 @@ class SimulatedExecutor:
         self._ahead = ahead
         self._fault = fault
         self._crash_at_s = crash_at_s
-        self._free = set(range(slots))
+        # Heaps: slots, and when a node is back with a slot of it that was found free while it was away.
+        self._free = list(range(slots))
+        self._away: list[tuple[float, int]] = []
         self._back_at = dict.fromkeys(range(nodes), now)
         self._at_work: dict[int, _Work] = {}
         self._numbers = itertools.count()
@@ -204,7 +206,14 @@ class SimulatedExecutor:
 
     def _place_for_one(self) -> int | None:
         """The lowest free slot whose node is up."""
-        return min((slot for slot in self._free if self._back_at[self._node(slot)] <= self.now), default=None)
+        while self._away and self._away[0][0] <= self.now:
+            heapq.heappush(self._free, heapq.heappop(self._away)[1])
+        while self._free:
+            back_at = self._back_at[self._node(self._free[0])]
+            if back_at <= self.now:
+                return self._free[0]
+            heapq.heappush(self._away, (back_at, heapq.heappop(self._free)))
+        return None
 
     def _node(self, slot: int) -> int:
         return slot * self._nodes // self._slots
@@ -213,7 +222,7 @@ class SimulatedExecutor:
         t = int(placement.checkpoint.rpartition("-")[2]) if placement.checkpoint else 0
         work = _Work(placement, self._simulate(placement.config), slot, t)
         self._at_work[slot] = work
-        self._free.remove(slot)
+        heapq.heappop(self._free)  # the lowest one, which it was given
         director.started(placement, node=f"node-{self._node(slot)}", device="cuda:0" if placement.gpu else "cpu")
         self._at(self.now + self._start_s + self._seconds(work), work)
 
@@ -255,7 +264,7 @@ class SimulatedExecutor:
     def _over(self, work: _Work) -> None:
         work.over = True
         del self._at_work[work.slot]
-        self._free.add(work.slot)
+        heapq.heappush(self._free, work.slot)
 
     def _lose(self, director: Director, loss: NodeLoss) -> None:
         self._back_at[loss.node] = self.now + loss.back_s

@@ -1,6 +1,8 @@
 """GPU-hours and money: what is counted, what ends a study, and what is said where nothing is."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from small_spec import small_spec
 from study_runs import Asked
 
@@ -27,6 +29,29 @@ def test_gpu_hours_are_hours_times_the_shares_held():
     run.handle(ev.Ticked(time=run.tick()))
     # Trial 0 for 5400 s and trial 1 for 3600 s, half a GPU each; the events between take a second each.
     assert run.machine.limits.gpu_s == pytest.approx(0.5 * (5400 + 3600), abs=3)
+
+
+HELD = st.tuples(st.integers(0, 5), st.sampled_from([None, 0.25, 0.3333, 1.0, 2.0]), st.none() | st.integers(7, 8))
+
+
+@given(st.lists(st.tuples(st.booleans(), HELD), max_size=40))
+def test_what_is_held_is_the_sum_over_attempts_where_a_batch_counts_once(steps):
+    books, held = limits.Limits(small_spec()), {}
+    books.begin(0.0, 1.0)
+    for second, (takes, (trial, gpu, batch)) in enumerate(steps):
+        if takes:
+            # All of a batch hold the same.
+            gpu = 0.5 if batch is not None else gpu
+            books.hold(trial, gpu, batch=batch)
+            held[trial] = (batch, gpu or 0.0)
+        else:
+            books.give(trial)
+            held.pop(trial, None)
+        before = books.gpu_s
+        books.passed(second + 1.0)
+        alone = sum(gpu for batch, gpu in held.values() if batch is None)
+        together = 0.5 * len({batch for batch, _ in held.values() if batch is not None})
+        assert books.gpu_s - before == pytest.approx(alone + together, abs=1e-9)
 
 
 def test_used_up_gpu_hours_end_trials_at_their_next_report_and_the_study():
