@@ -41,9 +41,9 @@ def test_what_is_held_is_the_sum_over_attempts_where_a_batch_counts_once(steps):
     for second, (takes, (trial, gpu, batch)) in enumerate(steps):
         if takes:
             # All of a batch hold the same.
-            gpu = 0.5 if batch is not None else gpu
-            books.hold(trial, gpu, batch=batch)
-            held[trial] = (batch, gpu or 0.0)
+            share = 0.5 if batch is not None else gpu
+            books.hold(trial, share, batch=batch)
+            held[trial] = (batch, share or 0.0)
         else:
             books.give(trial)
             held.pop(trial, None)
