@@ -12,12 +12,25 @@ from contextlib import contextmanager
 
 BUCKET = "sweep-tests"
 
+# One request after the other: moto looks whether a condition holds and then writes, and two at once may both find that
+# it does. A real store doesn't.
+SERVER = """
+import threading
+from moto.server import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import run_simple
+store, lock = DomainDispatcherApplication(create_backend_app), threading.Lock()
+def one_by_one(environ, start_response):
+    with lock:
+        return store(environ, start_response)
+run_simple("127.0.0.1", 0, one_by_one, threaded=True)
+"""
+
 
 @contextmanager
 def serving():
     """What an environment needs to reach the store, in which there is one bucket."""
     server = subprocess.Popen(
-        [sys.executable, "-u", "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"],
+        [sys.executable, "-u", "-c", SERVER],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
