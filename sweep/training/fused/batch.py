@@ -16,7 +16,7 @@ from sweep.errors import NonFiniteLossError
 from sweep.training import graphs
 from sweep.training.augment import augmented
 from sweep.training.batches import epoch_generator, on_device, steps_per_epoch
-from sweep.training.fused import attention, dropout
+from sweep.training.fused import dropout, products
 from sweep.training.fused.lane import Lane
 from sweep.training.fused.optimizers import FusedOptimizer, clipped, lend
 
@@ -49,7 +49,7 @@ class Batch:
         self._autocast, self._normalise = first.ctx.autocast, first.run.normalise
         self._train, self._val = first.data.train, first.data.val
         self._model = copy.deepcopy(first.model)
-        attention.replace_attention(self._model)
+        products.replace_layers(self._model)
         self._masks = dropout.replace_dropout(self._model)
         self._shapes = {name: each.shape for name, each in first.model.named_parameters()}
         self._sizes = [shape.numel() for shape in self._shapes.values()]

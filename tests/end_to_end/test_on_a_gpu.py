@@ -1,0 +1,222 @@
+"""Whole studies on a real GPU: shares are walls for every kind of training code, and memory that runs out is answered.
+
+A GPU's memory is taken here as parts of the whole, so that the tests hold on any card.
+"""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.ray,
+    pytest.mark.slow,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+]
+
+CODE = '''
+import torch
+
+import sweep
+from ray import tune
+
+def take(part):
+    """Hold a part of the GPU's memory; an error of CUDA's when the share is smaller."""
+    return torch.empty(int(part * torch.cuda.mem_get_info()[1]), dtype=torch.uint8, device="cuda")
+
+def hungry(config, ctx):
+    """Trial 0 needs two fifths of a GPU."""
+    held = take(0.4 if ctx.trial == 0 else 0.1)
+    ctx.report({"epoch": 1, "loss": 1.0})
+
+def measured(config, ctx):
+    held = take(0.15)
+    ctx.report({"epoch": 1, "loss": 1.0})
+
+def split(config, ctx):
+    """A whole batch needs two fifths of a GPU, half of it a fifth."""
+    total = torch.cuda.mem_get_info()[1]
+    for epoch in (1, 2):
+        for (batch,), weight in ctx.parts(torch.ones(8, device="cuda")):
+            held = take(0.05 * len(batch))
+            del held
+        ctx.report({"epoch": epoch, "loss": 1.0}, checkpoint={"epoch": epoch})
+
+def messy(config, ctx):
+    """Leaves memory and settings behind, and reports what it found of them."""
+    found = {
+        "held": torch.cuda.memory_allocated(),
+        "benchmark": torch.backends.cudnn.benchmark,
+        "tf32": torch.backends.cuda.matmul.allow_tf32 != messy_before(),
+        "device": torch.cuda.current_device(),
+        "draw": torch.rand(1, device="cuda"),
+        "stream": torch.cuda.current_stream() != torch.cuda.default_stream(),
+    }
+    sweep.left = take(0.1)
+    torch.backends.cudnn.benchmark = True
+    torch.backends.cuda.matmul.allow_tf32 = not torch.backends.cuda.matmul.allow_tf32
+    torch.cuda.set_stream(torch.cuda.Stream())
+    torch.cuda.manual_seed(7)
+    ctx.report({"epoch": 1, "loss": 1.0, **found})
+
+def messy_before():
+    import os
+    return os.environ.setdefault("TF32_AT_FIRST", str(torch.backends.cuda.matmul.allow_tf32)) == "True"
+
+def tuned(config):
+    held = take(config["part"])
+    tune.report({"loss": 1.0, "gpus": torch.cuda.device_count()})
+
+def objective(trial):
+    held = take(trial.suggest_categorical("part", [0.1, 0.4]))
+    trial.report(1.0, 1)
+    return 1.0
+'''
+
+SCRIPT = """
+import sys
+import torch
+{speaks}
+held = torch.empty(int(float(sys.argv[1]) * torch.cuda.mem_get_info()[1]), dtype=torch.uint8, device="cuda")
+print("epoch=1 loss=1.0 gpus=%d" % torch.cuda.device_count())
+{reports}
+"""
+
+SPEAKS = {
+    "speaks": "import sweep; ctx = sweep.context(); ctx.device",
+    "reports": "ctx.report({'epoch': 1, 'loss': 1.0})",
+}
+
+STUDY = """
+name: {name}
+{code}
+metric: {{name: loss, goal: minimize}}
+parameters: {{part: [0.1, 0.4]}}
+search: {{algorithm: grid, seed: 3}}
+scheduler: {{type: none, max_t: {max_t}}}
+budget: {{trials: {trials}}}
+resources: {{gpu: {gpu}, cpu: 1}}
+retries: {retries}
+"""
+
+
+def study(name, code="", *, gpu=0.25, retries="{max: 0}", trials=2, max_t=1):
+    text = STUDY.format(
+        name=name, code=code or f"entrypoint: functions.py:{name}", gpu=gpu, retries=retries, trials=trials, max_t=max_t
+    )
+    return text if trials == 2 else text.replace("grid", "random")
+
+
+STUDIES = [
+    study("hungry", retries="{on_oom: grow}"),
+    study("measured", gpu="auto", trials=6),
+    study("split", retries="{on_oom: shrink_batch}", max_t=2),
+    study("messy", gpu=1, trials=4),
+    study("tuned"),
+    study("objective"),
+    study("printing", 'command: "{python} printing.py {part}"'),
+    study("speaking", 'command: "{python} speaking.py {part}"'),
+    study("unseeing", 'command: "{python} unseeing.py {part}"', gpu=0),
+]
+
+DRIVER = """
+import sys, tempfile
+import ray
+import sweep
+
+with tempfile.TemporaryDirectory(prefix="swr", ignore_cleanup_errors=True) as scratch:
+    ray.init(_temp_dir=scratch, log_to_driver=False, include_dashboard=False)
+    for name in sys.argv[1:]:
+        try:
+            sweep.launch(name + ".yaml", executor="ray")
+        except sweep.errors.SweepError as error:
+            print(name, error)
+    ray.shutdown()
+"""
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    """The folder in which all studies ran, one after the other, on one Ray."""
+    folder = tmp_path_factory.mktemp("gpu")
+    (folder / "functions.py").write_text(CODE)
+    (folder / "printing.py").write_text(SCRIPT.format(speaks="", reports=""))
+    (folder / "speaking.py").write_text(SCRIPT.format(**SPEAKS))
+    (folder / "unseeing.py").write_text("import torch\nprint('epoch=1 loss=%d' % torch.cuda.device_count())\n")
+    names = []
+    for text in STUDIES:
+        names.append(text.split("\n")[1].removeprefix("name: "))
+        (folder / f"{names[-1]}.yaml").write_text(text)
+    done = subprocess.run(
+        [sys.executable, "-c", DRIVER, *names], capture_output=True, text=True, timeout=400, cwd=folder, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+@pytest.fixture
+def events(ran):
+    def of(name, kind):
+        lines = (ran / "studies" / name / "events.jsonl").read_text().splitlines()
+        return [event for event in map(json.loads, lines) if event["type"] == kind]
+
+    return of
+
+
+def ends(events, name):
+    """Trial to how its attempts ended, and why."""
+    found = {}
+    for event in events(name, "attempt_ended"):
+        found.setdefault(event["trial"], []).append((event["outcome"], event.get("cause")))
+    return found
+
+
+def test_a_trial_that_needs_more_than_its_share_gets_more(events):
+    shares = [(event["trial"], event["gpu"]) for event in events("hungry", "attempt_started")]
+    assert sorted(shares) == [(0, 0.25), (0, 0.5), (1, 0.25)]
+    assert ends(events, "hungry") == {0: [("failed", "gpu_memory"), ("returned", None)], 1: [("returned", None)]}
+
+
+def test_auto_measures_what_a_trial_holds(events):
+    (chosen,) = events("measured", "share_chosen")
+    assert chosen["gpu"] == pytest.approx(0.2, abs=0.05)  # 0.15, CUDA's own part, and a margin
+    peaks = [event["peak_memory"] for event in events("measured", "attempt_ended")]
+    total = torch.cuda.mem_get_info()[1]
+    assert all(0.15 * total <= peak <= 0.15 * total + 2**30 for peak in peaks)
+    assert [event["gpu"] for event in events("measured", "attempt_started")][-1] == chosen["gpu"]
+
+
+def test_a_batch_that_does_not_fit_is_split(events):
+    assert [event["batch_split"] for event in events("split", "attempt_started")] == [1, 1, 2, 2]
+    assert set(map(tuple, ends(events, "split").values())) == {(("failed", "gpu_memory"), ("returned", None))}
+
+
+def test_what_a_trial_leaves_on_the_gpu_is_not_there_for_the_next(events):
+    reports = [event["metrics"] for event in events("messy", "reported")]
+    assert len(reports) == 4
+    for found in reports:
+        assert {key: found[key] for key in ("held", "benchmark", "tf32", "device", "stream")} == {
+            "held": 0, "benchmark": 0, "tf32": 0, "device": 0, "stream": 0
+        }  # fmt: skip
+    assert len({found["draw"] for found in reports}) == 4, "each trial draws from its own seed"
+
+
+@pytest.mark.parametrize("name", ["tuned", "objective", "printing", "speaking"])
+def test_no_code_takes_more_than_its_share(events, name):
+    found = ends(events, name)
+    parts = {event["trial"]: event["config"]["part"] for event in events(name, "trial_created")}
+    assert sorted(parts.values()) == [0.1, 0.4]
+    for trial, part in parts.items():
+        assert found[trial] == [("returned", None) if part == 0.1 else ("failed", "gpu_memory")]
+
+
+@pytest.mark.parametrize("name", ["tuned", "printing"])
+def test_it_sees_one_gpu(events, name):
+    assert {event["metrics"]["gpus"] for event in events(name, "reported")} == {1}
+
+
+def test_a_script_without_a_share_sees_none(events):
+    assert {event["metrics"]["loss"] for event in events("unseeing", "reported")} == {0}
