@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
@@ -125,7 +124,7 @@ class Limits:
         self._since: float | None = None
         self._last = 0.0
         self._held: dict[int, _Held] = {}
-        self._batches: Counter[int] = Counter()
+        self._batches: dict[int, int] = {}
         # All of it together, counted in grains: sums of floats would drift.
         self._gpu_grains = self._core_grains = 0
 
@@ -160,8 +159,11 @@ class Limits:
     def _count(self, held: _Held, sign: Literal[1, -1]) -> None:
         """One more of a kind, or one less. With ten thousand at work they can't be summed anew each time."""
         if held.batch is not None:
-            self._batches[held.batch] += sign
-            if self._batches[held.batch] != (sign == 1):
+            members = self._batches.pop(held.batch, 0) + sign
+            if members:
+                # One that is over isn't remembered: their numbers rise for ever.
+                self._batches[held.batch] = members
+            if members != (sign == 1):
                 # Others of its batch hold the same.
                 return
         self._gpu_grains += sign * held.gpu

@@ -247,3 +247,14 @@ def test_a_file_that_relies_on_the_clusters_prices_is_refused_where_it_names_non
         limits.check_prices(by_cluster, nodes)
     limits.check_prices(by_cluster, nodes[2:])
     limits.check_prices(Resources(price=Price(node_hour=1.0)), nodes)
+
+
+def test_batches_that_are_over_are_forgotten():
+    books = limits.Limits(small_spec())
+    for batch in range(100):
+        for trial in (2 * batch, 2 * batch + 1):
+            books.hold(trial, 0.5, batch=batch)
+        books.give(2 * batch)
+        books.give(2 * batch + 1)
+    assert not books._batches
+    assert not books._held
