@@ -120,7 +120,8 @@ class Books:
         """The ends of all attempts at work, of which their driver has left no word."""
         return [
             ev.AttemptEnded(
-                time=trial.reports[-1].time if trial.reports else trial.attempts[-1].started,
+                # The latest report may be an earlier attempt's.
+                time=max([trial.attempts[-1].started, *(report.time for report in trial.reports[-1:])]),
                 trial=trial.number,
                 attempt=len(trial.attempts),
                 outcome="lost",

@@ -182,3 +182,17 @@ def test_log_without_nodes_counts_slots():
     run = Run(small_spec(), slots=2)
     run.begin()
     assert [start.trial for start in run.starts] == [0, 1]
+
+
+def test_attempt_whose_driver_left_no_word_ends_no_earlier_than_it_began():
+    run = Run(small_spec(budget=Budget(trials=1)), 1)
+    run.begin()
+    first = run.start()
+    run.report(*first, 1, loss=1.0)
+    run.end(*first, "lost")
+    run.tick(100)
+    run.start()
+    run.begin()
+    trial = run.machine.trials[0]
+    assert trial.attempts[1].ended == trial.attempts[1].started
+    assert trial.duration_s > 0
