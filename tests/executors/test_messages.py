@@ -25,3 +25,12 @@ def test_an_attempt_that_cannot_reach_its_studys_bucket_is_lost(cause):
     message = raised(TrainingError("its checkpoint can't be written"), cut) if cause else raised(cut)
     assert message.outcome == "lost"
     assert "the line is cut" in message.error
+
+
+@pytest.mark.timeout(30)
+def test_error_that_is_its_own_cause_is_told_like_any_other():
+    """`raise error from error`: Python lets it."""
+    error = ValueError("wrong")
+    message = raised(error, error)
+    assert message.outcome == "failed"
+    assert "ValueError: wrong" in message.error
