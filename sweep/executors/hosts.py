@@ -82,9 +82,12 @@ class Hosts:
         self._pool.add(node)
 
     def closed(self, node: str) -> list[Host]:
-        """No worker is made on this node any more; those that are there."""
+        """No worker is made on this node any more, and those that are there take no other attempt; these."""
         self._pool.close(node)
-        return [host for host in self._all if host.node == node]
+        there = [host for host in self._all if host.node == node]
+        for host in there:
+            host.fit = False
+        return there
 
     def idle(self) -> list[Host]:
         """Those without an attempt."""

@@ -198,3 +198,15 @@ def test_training_that_swallows_its_end_and_goes_on_reporting_is_ended(executor,
     executor._end_stuck(director)
     assert director.outcomes == ["stopped"]
     assert host.worker.ended
+
+
+def test_worker_on_a_node_that_is_about_to_go_takes_nobody_into_a_free_lane(executor):
+    executor._hosts.lanes = 2
+    host = executor._hosts.find(Demand(), "like")
+    host.key, host.attempts = "like", 1
+    executor._hosts.began(host, "a", ())
+    assert executor._hosts.find(Demand(), "like") is host
+    executor._hosts.closed("a")
+    assert executor._hosts.find(Demand(), "like").node == "b"
+    executor._hosts.left(host, fit=True)
+    assert host.worker.ended
