@@ -132,6 +132,9 @@ def take_up(hold: holding.Hold, say: Callable[[str], None] = lambda _: None) -> 
         if machine.run is not None:
             happened(ev.RunEnded(time=time.time(), reason=NO_DRIVER, complete=False))
         for request in pending:
+            if request.id in machine.requests:
+                # A driver that died had brought it from the bucket already.
+                continue
             accepted, answer = control.consider(machine, request)
             happened(ev.Controlled(time=time.time(), request=request, accepted=accepted, answer=answer))
             say(f"{request.verb}: {answer}")
