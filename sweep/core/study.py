@@ -23,6 +23,7 @@ from sweep.core.objectives import objectives
 from sweep.core.placing import Places
 from sweep.core.pool import Demand
 from sweep.core.progress import Progress
+from sweep.core.protocols import Decision
 from sweep.core.repeats import Repeats
 from sweep.core.rivals import Rivals
 from sweep.core.schedulers import make
@@ -353,24 +354,36 @@ class StudyMachine:
     def _finish(self, ending: Ending) -> list[Command]:
         commands: list[Command] = []
         if ending.kind == "halt":
-            for trial in list(self.books.waiting.values()):
-                self.books.move(trial, TrialState.STOPPED, ending.reason)
-                commands += self.closed(trial)
+            commands += self._leave(self.books.unplaced(), ending)
         if ending.kind != "interrupt":
             for trial in list(self.books.resting.values()):
                 self.books.move(trial, *self._fates.left(trial, self.scheduler.left(trial)))
                 commands += self.closed(trial)
-        self.books.placed.clear()
+        on_their_way = [self.books.get(number) for number in sorted(self.books.placed)]
         if ending.cause in SEARCHED and self.repeats.chosen is None:
             self.repeats.choose([trial for trial in self.ranked() if self.within(trial)])
             # Whatever ended the search, its finalists are trained to their ends.
             self.endings.ending = replace(ending, kind="drain")
             again = self._asking.next()
             if again:
+                for trial in on_their_way:
+                    # Nobody can call it back: it ends when it begins.
+                    trial.dismissal = Decision("stop", ending.reason)
                 return [*commands, *again]
             self.endings.ending = ending
+        if ending.kind == "halt":
+            commands += self._leave(on_their_way, ending)
+        self.books.placed.clear()
         self._over = True
         return [*commands, EndRun(ending.reason, complete=ending.kind != "interrupt")]
+
+    def _leave(self, trials: Iterable[Trial], ending: Ending) -> list[Command]:
+        """Trials that wait are over with the study."""
+        commands: list[Command] = []
+        for trial in trials:
+            self.books.move(trial, TrialState.STOPPED, ending.reason)
+            commands += self.closed(trial)
+        return commands
 
 
 def replay(spec: StudySpec, events: Iterable[ev.AnyEvent]) -> StudyMachine:

@@ -280,3 +280,20 @@ def test_each_objective_is_made_worse_by_its_own_standard_error_in_its_own_direc
     verdict = run.machine.repeats.verdict(0)
     assert [each.worth for each in verdict.objectives] == pytest.approx([0.3, 0.6])
     assert verdict.score.values == pytest.approx((0.3, -0.6))
+
+
+def test_attempt_that_was_on_its_way_when_the_target_was_reached_ends_as_it_begins_and_repeats_go_on():
+    run = begun(trials=9, slots=2, metric=Metric(name="loss", goal="minimize", target=0.1))
+    first = run.start()
+    run.report(*first, 3, loss=0.05)
+    run.end(*first, "returned")
+    late, attempt = run.start()
+    assert late == 1
+    assert isinstance(run.commands[-1], core.EndAttempt), "its process is ended"
+    run.end(late, attempt, "stopped")
+    while run.starts:
+        run.complete()
+    assert run.states() == ["complete", "stopped", "complete", "complete"]
+    assert run.machine.trials[1].reason.startswith("trial 0 reached the target")
+    assert run.machine.ended.complete
+    assert replay(run.machine.spec, run.history).trials == run.machine.trials
