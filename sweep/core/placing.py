@@ -71,6 +71,7 @@ class Places:
         """Start trials that wait, as far as there is room."""
         commands: list[Command] = []
         first = True
+        self._pool.keep_for(self._books.waiting)
         if len(self._books.waiting) == len(self._books.placed):
             return commands
         for trial in self._books.waiting.values():

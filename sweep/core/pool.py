@@ -6,7 +6,7 @@ The same arithmetic tells before the start how many trials fit (`count`) and, wh
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 
 GRAIN = 10_000
@@ -73,7 +73,8 @@ def _count(node: Node, gpu: int, cpu: int) -> int:
 
 
 def _needed(amount: float) -> int:
-    return math.ceil(amount * GRAIN - 1e-6)
+    """What Ray takes for it, which leaves out what is below a grain: of 1/3 there are three to a GPU."""
+    return max(math.floor(amount * GRAIN + 1e-6), amount > 0)
 
 
 def _offered(amount: float) -> int:
@@ -220,6 +221,12 @@ class Pool:
         if self._line is None or (self._line.key, self._line.demand) != (key, demand):
             place = self._soonest(demand)
             self._line = None if place is None else _Waiting(key, demand, place)
+            self._misfits.clear()
+
+    def keep_for(self, waiting: Container[int]) -> None:
+        """Nothing is kept for a head of the line that isn't among these any more: it has gone without a place."""
+        if self._line is not None and self._line.key not in waiting:
+            self._line = None
             self._misfits.clear()
 
     def gpus_in_use(self) -> int:

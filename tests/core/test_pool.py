@@ -177,3 +177,19 @@ def test_a_node_that_will_not_do_is_passed_over_and_counts_for_others_still():
     assert pool.take(1, Demand(), but="a") is None
     assert pool.take(1, Demand(), but="nobody") == "a"
     assert pool.take(2, Demand()) == "a"
+
+
+@pytest.mark.parametrize(("share", "fit"), [(1 / 3, 3), (0.33335, 3), (1 / 7, 7), (0.3334, 2), (0.00001, 10_000)])
+def test_a_share_with_more_digits_than_ray_counts_fits_as_often_as_ray_lets_it(share, fit):
+    assert count([Node("a", 20_000, 1)], Demand(share, 1)) == fit
+    assert count([Node("a", 1, 0)], Demand(0, share)) == fit
+
+
+def test_nothing_is_kept_for_a_head_of_the_line_that_has_left_it():
+    pool = Pool([Node("a", 8, 1)])
+    pool.take(0, Demand(0.25, 1))
+    pool.wait(1, Demand(1, 1))
+    pool.keep_for({1})
+    assert not pool.fits(Demand(0.25, 1))
+    pool.keep_for({2})
+    assert pool.fits(Demand(0.25, 1))

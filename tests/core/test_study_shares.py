@@ -1,7 +1,7 @@
 """Shares of GPUs: those that grow when memory runs out, and those that are measured."""
 
 from small_spec import small_spec
-from study_runs import Run
+from study_runs import Asked, Run
 
 from sweep.core import commands as core
 from sweep.core import events as ev
@@ -142,3 +142,18 @@ def test_auto_without_a_gpu_gives_none():
     run = Run(small_spec(resources=Resources(gpu="auto")), nodes=[Node("laptop", 2, 0)], gpu=0.0)
     run.begin()
     assert [start.demand.gpu for start in run.starts] == [0, 0]
+
+
+def test_nothing_is_kept_for_a_trial_that_a_person_has_ended_while_it_waited_for_a_larger_share():
+    run = Asked(small_spec(budget=Budget(trials=50), retries=Retries(on_oom="grow")))
+    run.nodes, run.gpu = [Node("a", 8, 1)], 0.25
+    run.begin()
+    grown, *others = [run.start() for _ in range(4)]
+    run.end(*grown, "failed", "CUDA out of memory", "gpu_memory")
+    assert run.starts == [], "the GPU is kept for the half that trial 0 needs now"
+    run.ask("stop", trial=0)
+    assert [start.demand.gpu for start in run.starts] == [0.25]
+    for each in others:
+        run.report(*each, 9, loss=0.1)
+        run.end(*each, "returned")
+    assert [start.demand.gpu for start in run.starts] == [0.25] * 4
