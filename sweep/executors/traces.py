@@ -27,6 +27,9 @@ LEAVE_S = 2.0
 MEMORY_GROWTH = 2**30
 """Bytes of its own that a worker may have more than when it was new; above them it is replaced."""
 
+GPU_GROWTH = 2**28
+"""Bytes of a GPU's memory that a worker may hold more than when it was new: the next attempt would lack them."""
+
 FILES_GROWTH = 128
 """Open files that a worker may have more than when it was new."""
 
@@ -37,26 +40,29 @@ class Usage(NamedTuple):
     Attributes:
         memory: bytes that are its own; mapped files, which all processes share, don't count.
         files: open file descriptors.
+        gpu: bytes in torch's tensors on its GPU.
     """
 
     memory: int
     files: int
+    gpu: int = 0
 
     @classmethod
     def now(cls) -> Usage:
-        """This process's; zeros where there is no /proc."""
-        status, files = Path("/proc/self/status"), Path("/proc/self/fd")
+        """This process's; of memory and files zeros where there is no /proc."""
+        status, files, gpu = Path("/proc/self/status"), Path("/proc/self/fd"), _gpu_memory()
         if not status.is_file():
-            return cls(0, 0)
+            return cls(0, 0, gpu)
         # The allocator keeps what was freed; only what is still in use tells of a leak.
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).malloc_trim(0)
         anonymous = next(line for line in status.read_text().splitlines() if line.startswith("RssAnon:"))
-        return cls(int(anonymous.split()[1]) * 1024, len(list(files.iterdir())))
+        return cls(int(anonymous.split()[1]) * 1024, len(list(files.iterdir())), gpu)
 
     def is_near(self, later: Usage) -> bool:
         """Whether `later`, of the same process, is no more than the growth that is allowed."""
-        return later.memory - self.memory <= MEMORY_GROWTH and later.files - self.files <= FILES_GROWTH
+        grown = tuple(after - before for before, after in zip(self, later, strict=True))
+        return all(each <= most for each, most in zip(grown, (MEMORY_GROWTH, FILES_GROWTH, GPU_GROWTH), strict=True))
 
 
 class Traces:
@@ -98,6 +104,9 @@ class Traces:
         fit &= self._threads_left()
         gc.collect()
         if (torch := sys.modules.get("torch")) and torch.cuda.is_initialized():
+            torch.cuda.synchronize()
+            # cuBLAS has one of 32 MiB for each stream that was used, and each recorded trial has a stream of its own.
+            torch._C._cuda_clearCublasWorkspaces()  # noqa: SLF001 - as torch's own CUDA graph trees do
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()
         return fit
@@ -111,6 +120,11 @@ class Traces:
             if thread.is_alive():
                 return False
         return True
+
+
+def _gpu_memory() -> int:
+    torch = sys.modules.get("torch")
+    return torch.cuda.memory_allocated() if torch is not None and torch.cuda.is_initialized() else 0
 
 
 def _signals() -> dict[int, Any]:

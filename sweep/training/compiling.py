@@ -21,8 +21,8 @@ def pays(model: nn.Module, device: torch.device) -> bool:
     return device.type == "cuda" and sum(each.numel() for each in model.parameters()) >= LARGE
 
 
-def compiled(model: nn.Module) -> Callable[..., Any]:
-    """A function that computes what the model computes, compiled at its first call.
+def compiled(model: nn.Module | Callable[..., Any]) -> Callable[..., Any]:
+    """A function that computes what the model, or function, computes, compiled at its first call.
 
     The model itself stays as it is, so that its state dict keeps its names. `failed` tells whether an error of the
     first call is the compiler's.

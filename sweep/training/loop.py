@@ -16,14 +16,12 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from sweep.errors import NonFiniteLossError
-from sweep.training import compiling, graphs, weights
-from sweep.training.batches import epoch_generator, on_device, steps_per_epoch
+from sweep.training import compiling, graphs, scoring, weights
+from sweep.training.batches import epoch_generator, steps_per_epoch
 from sweep.training.settings import LoopSettings
 
 if TYPE_CHECKING:
     from sweep.training.context import Context
-
-EVALUATION_BATCH = 512
 
 
 class Loop(ABC):
@@ -54,7 +52,12 @@ class Loop(ABC):
         self.schedule = LambdaLR(self.optimizer, lambda step: lr_factor(step / steps, settings))
         wanted = compiling.pays(model, ctx.device) if settings.compile == "auto" else settings.compile
         self._forward: Callable[..., Any] = compiling.compiled(self._whole) if wanted else self._whole
-        self._quiet = None if wanted else self._recorded()
+        self._quiet: graphs.QuietStep | None = None
+        self._tally: scoring.Tally = scoring.tally_of(self.judged, self.prepare, ctx.autocast)
+        if not wanted and self._records():
+            recorder = graphs.CudaRecorder(ctx.device)
+            self._quiet = graphs.QuietStep(self._parts, self.optimizer, recorder, clip_norm=settings.clip_norm)
+            self._tally = scoring.RecordedTally(self._tally, recorder)
 
     @abstractmethod
     def batches(self, generator: torch.Generator) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
@@ -63,6 +66,11 @@ class Loop(ABC):
     @abstractmethod
     def prepare(self, samples: torch.Tensor) -> torch.Tensor:
         """Samples of the val split, on the device, to what the model takes."""
+
+    @property
+    def judged(self) -> nn.Module:
+        """The model that is evaluated and promoted."""
+        return self.model if self.average is None else self.average.module
 
     def show(self) -> None:  # noqa: B027 - not every kind of data can be looked at
         """Leave something to look at, at the end of a trial that came to it."""
@@ -102,10 +110,9 @@ class Loop(ABC):
 
     def validate(self) -> dict[str, float]:
         """Loss and accuracy on the val split."""
-        model = self.model if self.average is None else self.average.module
+        self.judged.eval()
         samples, labels = self.ctx.shard(*self.val_split)
-        with self.ctx.autocast():
-            loss, accuracy = score(model, samples, labels, self.prepare, self.ctx.device)
+        loss, accuracy = scoring.score(self._tally, samples, labels, self.ctx.device)
         count = len(labels)
         return {"val_loss": self.ctx.mean(loss, count), "val_accuracy": self.ctx.mean(accuracy, count)}
 
@@ -127,14 +134,10 @@ class Loop(ABC):
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
 
-    def _recorded(self) -> graphs.QuietStep | None:
-        """The step as a CUDA graph, where that is wanted and possible."""
+    def _records(self) -> bool:
+        """Whether steps and evaluations are CUDA graphs: where that is wanted and possible."""
         wanted = graphs.pays(self.model) if self.settings.cuda_graphs == "auto" else self.settings.cuda_graphs
-        if not (wanted and self._alone_on_a_gpu() and graphs.can_stand_still(self.optimizer)):
-            return None
-        return graphs.QuietStep(
-            self._parts, self.optimizer, graphs.CudaRecorder(self.ctx.device), clip_norm=self.settings.clip_norm
-        )
+        return wanted and self._alone_on_a_gpu() and graphs.can_stand_still(self.optimizer)
 
     def _alone_on_a_gpu(self) -> bool:
         """fp16's scale is read back in each step, and ranks wait for each other between kernels."""
@@ -261,35 +264,6 @@ def lr_factor(epoch: float, settings: LoopSettings) -> float:
 def _half_cosine(progress: float) -> float:
     """From 1 down to 0, as progress goes from 0 to 1."""
     return 0.5 * (1 + math.cos(math.pi * progress))
-
-
-@torch.inference_mode()
-def score(
-    model: nn.Module,
-    samples: torch.Tensor,
-    labels: torch.Tensor,
-    prepare: Callable[[torch.Tensor], torch.Tensor],
-    device: torch.device,
-) -> tuple[float, float]:
-    """Mean cross entropy, and accuracy (0..1), over a split; the model is left in evaluation mode.
-
-    Args:
-        model: on `device`.
-        samples: (N, ...), anywhere.
-        labels: (N,).
-        prepare: samples on the device to what the model takes.
-        device: where to compute.
-    """
-    model.eval()
-    loss = torch.zeros((), dtype=torch.float64, device=device)
-    correct = torch.zeros((), dtype=torch.int64, device=device)
-    for start in range(0, len(labels), EVALUATION_BATCH):
-        part = slice(start, start + EVALUATION_BATCH)
-        targets = on_device(labels[part], device)
-        logits = model(prepare(on_device(samples[part], device))).float()
-        loss += functional.cross_entropy(logits, targets, reduction="sum")
-        correct += (logits.argmax(dim=1) == targets).sum()
-    return loss.item() / len(labels), correct.item() / len(labels)
 
 
 def _first_line(error: Exception) -> str:

@@ -29,8 +29,9 @@ from sweep.store import checkpoints
 from sweep.training import states
 from sweep.training.batches import on_device, shuffled
 from sweep.training.data import lookup, texts
-from sweep.training.loop import Loop, score
+from sweep.training.loop import Loop
 from sweep.training.models.text_encoder import TextEncoder
+from sweep.training.scoring import score, tally_of
 from sweep.training.settings import TextSettings
 from sweep.training.tokenizer import Tokenizer
 
@@ -110,7 +111,7 @@ def evaluate(checkpoint: Path | str, split: str = "test", *, device: str = "cpu"
     model, tokenizer, manifest = _open(folder, place)
     _, pair = lookup.again(folder, manifest["data"], texts.load, split)
     tokens = tokenizer(pair.texts, manifest["model"]["length"])
-    loss, accuracy = score(model, tokens, pair.labels, lambda tokens: tokens, place)
+    loss, accuracy = score(tally_of(model.eval(), lambda tokens: tokens), tokens, pair.labels, place)
     return {f"{split}_loss": loss, f"{split}_accuracy": accuracy}
 
 

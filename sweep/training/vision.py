@@ -31,8 +31,9 @@ from sweep.training import predictions, states
 from sweep.training.augment import mixup
 from sweep.training.batches import Normalise, on_device, place, training_batches
 from sweep.training.data import ImageData, load, lookup
-from sweep.training.loop import Loop, score
+from sweep.training.loop import Loop
 from sweep.training.models import build
+from sweep.training.scoring import score, tally_of
 from sweep.training.settings import Settings
 
 if TYPE_CHECKING:
@@ -101,10 +102,9 @@ class _Run(Loop):
         """Some images of the val split, with what the model takes them for."""
         places = predictions.chosen(len(self.val_split[1]))
         images, labels = (part[places.to(part.device)] for part in self.val_split)
-        model = self.model if self.average is None else self.average.module
-        model.eval()
+        self.judged.eval()
         with self.ctx.autocast():
-            scores = model(self.prepare(on_device(images, self.ctx.device)))
+            scores = self.judged(self.prepare(on_device(images, self.ctx.device)))
         sheet = predictions.picture(images.cpu(), labels.cpu(), scores.cpu(), self.class_names)
         predictions.write(self.ctx.log_dir, sheet, self.ctx.t + 1)
 
@@ -143,7 +143,8 @@ def evaluate(checkpoint: Path | str, split: str = "test", *, device: str = "cpu"
     model = rebuild(manifest["model"])
     model.load_state_dict(states.read(folder, lambda: device)["model"])
     place_ = torch.device(device)
-    loss, accuracy = score(model.to(place_), pair.images, pair.labels, Normalise(data, place_), place_)
+    tally = tally_of(model.to(place_).eval(), Normalise(data, place_))
+    loss, accuracy = score(tally, pair.images, pair.labels, place_)
     return {f"{split}_loss": loss, f"{split}_accuracy": accuracy}
 
 

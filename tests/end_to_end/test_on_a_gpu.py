@@ -18,6 +18,8 @@ pytestmark = [
 ]
 
 CODE = '''
+import os
+
 import torch
 
 import sweep
@@ -46,25 +48,34 @@ def split(config, ctx):
         ctx.report({"epoch": epoch, "loss": 1.0}, checkpoint={"epoch": epoch})
 
 def messy(config, ctx):
-    """Leaves memory and settings behind, and reports what it found of them."""
+    """Leaves settings behind, and reports what it found of them."""
     found = {
-        "held": torch.cuda.memory_allocated(),
         "benchmark": torch.backends.cudnn.benchmark,
-        "tf32": torch.backends.cuda.matmul.allow_tf32 != messy_before(),
-        "device": torch.cuda.current_device(),
-        "draw": torch.rand(1, device="cuda"),
+        "tf32": torch.backends.cuda.matmul.allow_tf32,
         "stream": torch.cuda.current_stream() != torch.cuda.default_stream(),
+        "draw": torch.rand(1, device="cuda"),
+        "process": os.getpid(),
     }
-    sweep.left = take(0.1)
     torch.backends.cudnn.benchmark = True
     torch.backends.cuda.matmul.allow_tf32 = not torch.backends.cuda.matmul.allow_tf32
     torch.cuda.set_stream(torch.cuda.Stream())
     torch.cuda.manual_seed(7)
     ctx.report({"epoch": 1, "loss": 1.0, **found})
 
-def messy_before():
-    import os
-    return os.environ.setdefault("TF32_AT_FIRST", str(torch.backends.cuda.matmul.allow_tf32)) == "True"
+def holding(config, ctx):
+    """Keeps a tenth of the GPU where nobody looks for it, and reports what it found held."""
+    found = torch.cuda.memory_allocated()
+    sweep.left = take(0.1)
+    ctx.report({"epoch": 1, "loss": 1.0, "found": found})
+
+def graphs(config, ctx):
+    """A trial whose steps are recorded, on a stream of its own; says what it found held."""
+    from sweep.training import vision
+    found = torch.cuda.memory_allocated()
+    report = ctx.report
+    more = {"found": found, "process": os.getpid()}
+    ctx.report = lambda metrics, checkpoint: report({**metrics, "loss": metrics["val_loss"], **more})
+    vision.train({"model": "vit_tiny", "epochs": 5}, ctx)
 
 def tuned(config):
     held = take(config["part"])
@@ -107,14 +118,19 @@ def study(name, code="", *, gpu=0.25, retries="{max: 0}", trials=2, max_t=1):
     text = STUDY.format(
         name=name, code=code or f"entrypoint: functions.py:{name}", gpu=gpu, retries=retries, trials=trials, max_t=max_t
     )
-    return text if trials == 2 else text.replace("grid", "random")
+    # More trials than there are parts.
+    return text if trials == 2 else text.replace("0.4]", "0.4], x: {min: 0.0, max: 1.0}").replace("grid", "random")
 
+
+GRAPHS = "entrypoint: functions.py:graphs"
 
 STUDIES = [
     study("hungry", retries="{on_oom: grow}"),
     study("measured", gpu="auto", trials=6),
     study("split", retries="{on_oom: shrink_batch}", max_t=2),
     study("messy", gpu=1, trials=4),
+    study("holding", gpu=1),
+    study("graphs", GRAPHS, gpu=1, trials=20, max_t=5),
     study("tuned"),
     study("objective"),
     study("printing", 'command: "{python} printing.py {part}"'),
@@ -194,14 +210,24 @@ def test_a_batch_that_does_not_fit_is_split(events):
     assert set(map(tuple, ends(events, "split").values())) == {(("failed", "gpu_memory"), ("returned", None))}
 
 
-def test_what_a_trial_leaves_on_the_gpu_is_not_there_for_the_next(events):
+def test_what_a_trial_sets_on_the_gpu_is_not_set_for_the_next(events):
     reports = [event["metrics"] for event in events("messy", "reported")]
     assert len(reports) == 4
-    for found in reports:
-        assert {key: found[key] for key in ("held", "benchmark", "tf32", "device", "stream")} == {
-            "held": 0, "benchmark": 0, "tf32": 0, "device": 0, "stream": 0
-        }  # fmt: skip
-    assert len({found["draw"] for found in reports}) == 4, "each trial draws from its own seed"
+    assert len({each["process"] for each in reports}) == 1
+    assert {(each["benchmark"], each["stream"]) for each in reports} == {(0, 0)}
+    assert len({each["tf32"] for each in reports}) == 1
+    assert len({each["draw"] for each in reports}) == 4, "each trial draws from its own seed"
+
+
+def test_memory_that_a_trial_keeps_is_not_lacking_to_the_next(events):
+    assert [event["metrics"]["found"] for event in events("holding", "reported")] == [0, 0]
+
+
+def test_recorded_trials_leave_nothing_on_the_gpu(events):
+    reports = [event["metrics"] for event in events("graphs", "reported")]
+    assert len(reports) == 100
+    assert max(each["found"] for each in reports) < 2**20
+    assert len({each["process"] for each in reports}) == 1
 
 
 @pytest.mark.parametrize("name", ["tuned", "objective", "printing", "speaking"])

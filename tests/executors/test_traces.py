@@ -39,6 +39,13 @@ def test_worker_that_can_not_be_cleaned_goes_and_its_trial_has_returned(worker, 
     assert ended(worker) == ("returned", False)
 
 
+def test_worker_whose_last_trial_still_holds_memory_of_the_gpu_goes(worker, monkeypatch):
+    monkeypatch.setattr(traces, "_gpu_memory", lambda: traces.GPU_GROWTH)
+    assert ended(worker) == ("returned", True)
+    monkeypatch.setattr(traces, "_gpu_memory", lambda: traces.GPU_GROWTH + 1)
+    assert ended(worker) == ("returned", False)
+
+
 def test_child_that_has_ended_by_itself_is_no_hindrance():
     child = subprocess.Popen([sys.executable, "-c", ""])
     child.wait()

@@ -337,6 +337,24 @@ def test_masks_have_their_rate_and_repeat_themselves():
     assert not torch.equal(first[0], first[1])
 
 
+@pytest.mark.slow
+def test_a_compiled_batch_trains_what_separate_trials_do_though_one_leaves(placed, together, separately, capfd):
+    from torch._dynamo.utils import counters
+
+    configs = [{**NET, **lane, "dropout": 0.1, "compile": True} for lane in LANES]
+    answers = {1: {1: "stop"}}
+    counters.clear()
+    channels, ends = together(
+        [placed(n, config, "fused", max_t=2) for n, config in enumerate(configs)], answers=answers
+    )
+    assert ends == ["returned", "stopped", "returned"]
+    assert "compile: the compiler failed" not in capfd.readouterr().err
+    assert counters["stats"]["unique_graphs"] == 1, "one for any number of lanes"
+    for number, config in enumerate(configs):
+        single = separately(placed(number, {**config, "compile": False}, max_t=2), answers.get(number))
+        assert_same_training(channels[number], single)
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import torch
-from torch.func import functional_call, vmap
 from torch.nn import functional
 
 from sweep.errors import NonFiniteLossError
-from sweep.training import graphs
+from sweep.training import graphs, scoring
 from sweep.training.augment import augmented
 from sweep.training.batches import epoch_generator, on_device, steps_per_epoch
-from sweep.training.fused import dropout, products
+from sweep.training.fused import dropout
 from sweep.training.fused.lane import Lane
-from sweep.training.fused.optimizers import FusedOptimizer, clipped, lend
+from sweep.training.fused.optimizers import FusedOptimizer, clipped
+from sweep.training.fused.skeleton import Skeleton
 
 EVALUATED_AT_ONCE = 8192
 """Images times lanes in one forward pass of the evaluation."""
 
-Tensors = dict[str, torch.Tensor]
 Outcome = dict[str, float] | NonFiniteLossError
 """What an epoch gave a lane: the metrics that it reports, or why it is over."""
 
@@ -40,19 +37,16 @@ class Batch:
 
     Args:
         lanes: of one key (`sweep.training.fused.keys`). Their tensors become rows of this batch's.
+        skeleton: of their architecture.
     """
 
-    def __init__(self, lanes: Sequence[Lane]) -> None:
+    def __init__(self, lanes: Sequence[Lane], skeleton: Skeleton) -> None:
         first = lanes[0]
         self.lanes = list(lanes)
         self._settings, self._device = first.settings, first.ctx.device
         self._autocast, self._normalise = first.ctx.autocast, first.run.normalise
         self._train, self._val = first.data.train, first.data.val
-        self._model = copy.deepcopy(first.model)
-        products.replace_layers(self._model)
-        self._masks = dropout.replace_dropout(self._model)
-        self._shapes = {name: each.shape for name, each in first.model.named_parameters()}
-        self._sizes = [shape.numel() for shape in self._shapes.values()]
+        self._skeleton = skeleton
         self._drops = any(rate for lane in lanes for rate in lane.dropout)
         self._drawn: dropout.Drawn | None = None
         with torch.no_grad():
@@ -71,9 +65,12 @@ class Batch:
         self._smoothing = self._numbers(lane.settings.label_smoothing for lane in lanes)
         self._limits = self._numbers(lane.settings.clip_norm or math.inf for lane in lanes)[:, None]
         self._step: graphs.Step = self._descend
+        self._tally: scoring.Tally = self._judge
         if self._device.type == "cuda" and self._settings.cuda_graphs is not False:
             # Of fused trials each is small, or there would be nothing to gain.
-            self._step = graphs.Recorded(self._descend, graphs.CudaRecorder(self._device))
+            recorder = graphs.CudaRecorder(self._device)
+            self._step = graphs.Recorded(self._descend, recorder)
+            self._tally = scoring.RecordedTally(self._judge, recorder)
         for row, lane in enumerate(lanes):
             self._lend(row, lane)
 
@@ -82,7 +79,7 @@ class Batch:
 
     def _lend(self, row: int, lane: Lane) -> None:
         """Let a lane's parameters and buffers be its row, so that its checkpoint needs no way of its own."""
-        parts = torch.split(self._weights.detach()[row], self._sizes)
+        parts = torch.split(self._weights.detach()[row], self._skeleton.sizes)
         for parameter, part in zip(lane.parameters, parts, strict=True):
             parameter.data = part.view(parameter.shape)
         for name, buffer in lane.model.named_buffers():
@@ -97,7 +94,7 @@ class Batch:
             For each lane train_loss, learning_rate and images_per_s (its own, not the sum), or why it is over.
         """
         began = time.perf_counter()
-        self._model.train()
+        self._skeleton.model.train()
         count = len(self._train.labels)
         steps, size = steps_per_epoch(count, self._settings.batch_size), self._settings.batch_size
         epochs = [lane.ctx.t + 1 for lane in self.lanes]
@@ -131,7 +128,7 @@ class Batch:
         """One step of each lane; returns the losses (K,)."""
         masks = [mask for each in drawn for mask in self._masks_for(inputs).cut(each)]
         with self._autocast():
-            logits = self._forward(inputs, masks)
+            logits = self._skeleton(self._weights, self._buffers, inputs, masks)
         losses = smoothed_cross_entropy(logits.float(), labels, self._smoothing)
         (gradient,) = torch.autograd.grad(losses.sum(), self._weights)
         with torch.no_grad():
@@ -144,28 +141,15 @@ class Batch:
             # What the layers are given is known after a forward pass; batch norm mustn't count this one.
             kept = {name: each.clone() for name, each in self._buffers.items()}
             with torch.no_grad(), self._autocast():
-                self._forward(inputs, [])
+                self._skeleton.plain(self._weights, self._buffers, inputs, [])
             for name, each in kept.items():
                 self._buffers[name].copy_(each)
             self._drawn = dropout.Drawn(
-                list(self._masks.seen), [lane.dropout for lane in self.lanes], [lane.generator for lane in self.lanes]
+                list(self._skeleton.masks.seen),
+                [lane.dropout for lane in self.lanes],
+                [lane.generator for lane in self.lanes],
             )
         return self._drawn
-
-    def _forward(self, inputs: torch.Tensor, masks: list[torch.Tensor], *, shared: bool = False) -> torch.Tensor:
-        """Logits (K, B, classes) of images (K, B, C, H, W), or of (B, C, H, W) that all lanes share."""
-
-        def one(parameters: Tensors, buffers: Tensors, images: torch.Tensor, masks: list[torch.Tensor]) -> Any:
-            self._masks.give(masks)
-            return functional_call(self._model, {**parameters, **buffers}, (images,))
-
-        parts = torch.split(self._weights, self._sizes, dim=1)
-        parameters = {
-            name: part.view(len(self.lanes), *shape)
-            for (name, shape), part in zip(self._shapes.items(), parts, strict=True)
-        }
-        batched: Callable[..., torch.Tensor] = vmap(one, in_dims=(0, 0, None if shared else 0, 0))
-        return batched(parameters, self._buffers, inputs, masks)
 
     def _outcomes(self, losses: torch.Tensor, rates: torch.Tensor, *, size: int, began: float) -> list[Outcome]:
         steps = len(losses)
@@ -180,7 +164,6 @@ class Batch:
                 found.append(lane.ctx.non_finite(float(losses[step, row]), step=step + 1, rate=rate))
                 continue
             lane.advance(steps)
-            lend(lane.optimizer, lane.parameters, self._optimizer.row(row), self._optimizer.taken[row])
             found.append({"train_loss": means[row], "learning_rate": float(rates[-1, row]), "images_per_s": speed})
         return found
 
@@ -189,24 +172,23 @@ class Batch:
     @torch.no_grad()
     def validate(self) -> list[dict[str, float]]:
         """Each lane's loss and accuracy on the val split."""
-        self._model.eval()
+        self._skeleton.model.eval()
         lanes, count = len(self.lanes), len(self._val.labels)
-        loss = torch.zeros(lanes, dtype=torch.float64, device=self._device)
-        correct = torch.zeros(lanes, dtype=torch.int64, device=self._device)
+        found = torch.zeros(2, lanes, dtype=torch.float64, device=self._device)
         size = max(1, EVALUATED_AT_ONCE // lanes)
         for start in range(0, count, size):
-            part = slice(start, start + size)
-            images = self._normalise(on_device(self._val.images[part], self._device))
-            labels = on_device(self._val.labels[part], self._device).expand(lanes, -1)
-            with self._autocast():
-                logits = self._forward(images, [], shared=True).float()
-            each = functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
-            loss += each.view(lanes, -1).sum(dim=1)
-            correct += (logits.argmax(dim=2) == labels).sum(dim=1)
-        return [
-            {"val_loss": lost / count, "val_accuracy": right / count}
-            for lost, right in zip(loss.tolist(), correct.tolist(), strict=True)
-        ]
+            images, labels = (on_device(each[start : start + size], self._device) for each in self._val)
+            found += self._tally(images, labels)
+        return [{"val_loss": lost / count, "val_accuracy": right / count} for lost, right in found.T.tolist()]
+
+    def _judge(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Each lane's sum of losses, and how many it has right, (2, K), of images that all lanes share."""
+        with self._autocast():
+            logits = self._skeleton(self._weights, self._buffers, self._normalise(images)).float()
+        labels = labels.expand(len(self.lanes), -1)
+        losses = functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view(labels.shape)
+        right = (logits.argmax(dim=2) == labels).sum(dim=1)
+        return torch.stack([losses.sum(dim=1).double(), right.double()])
 
 
 def smoothed_cross_entropy(logits: torch.Tensor, labels: torch.Tensor, smoothing: torch.Tensor) -> torch.Tensor:

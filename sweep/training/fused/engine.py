@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager, contextmanager
 from sweep.errors import FusionError, MemoryShareError, NonFiniteLossError
 from sweep.training.fused.batch import Batch
 from sweep.training.fused.lane import Lane
+from sweep.training.fused.skeleton import Skeleton
 from sweep.training.memory import Memory, exhausted
 
 GRACE_S = 0.1
@@ -44,6 +45,7 @@ class Engine:
         self._coming = self._arrivals = 0
         self._vacant = lanes
         self._epoch_s = 0.0
+        self._skeleton: Skeleton | None = None  # stays when all lanes have left, for it may be compiled
         self._thread: threading.Thread | None = None
 
     # Called by the trials' threads
@@ -104,8 +106,11 @@ class Engine:
             results: Sequence[_Result]
             try:
                 with self._settings():
+                    if self._skeleton is None:
+                        first = members[0]
+                        self._skeleton = Skeleton(first.model, compile=first.settings.compile is True)
                     if batch is None or batch.lanes != members:
-                        batch = Batch(members)
+                        batch = Batch(members, self._skeleton)
                     results = _epoch(batch)
             except Exception as error:  # noqa: BLE001 - each lane raises it in its own thread
                 batch = None

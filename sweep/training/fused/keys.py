@@ -24,6 +24,7 @@ NUMBERS = frozenset(
 SHARED = frozenset(
     {
         "data", "data_dir", "image_size", "grey", "augment", "batch_size", "precision", "optimizer", "cuda_graphs",
+        "compile",
         "model", "dim", "depth", "heads", "patch_size", "mlp_ratio", "hidden", "small_stem",
     }
 )  # fmt: skip

@@ -1,7 +1,7 @@
 """SGD, Adam and AdamW for K models at once: the weights are (K, N), and each row has its own numbers.
 
 The formulas are torch's (`torch.optim.SGD` with Nesterov's form, `Adam` and `AdamW`), and so are the names under which
-their moments are kept: `gather` takes a row from a torch optimizer, `lend` gives it back to one.
+their moments are kept: `gather` takes a row from a torch optimizer, and `lend` lets it have the row as its own state.
 """
 
 from __future__ import annotations
@@ -39,9 +39,12 @@ class FusedOptimizer:
             for slot in SLOTS[kind]
         }
         self.taken = [steps_taken(one) for one in optimizers]
-        self._decay = torch.stack(
-            [_of_each_weight(one, params, "weight_decay") for one, params in zip(optimizers, parameters, strict=True)]
-        )
+        self._counts = torch.empty(len(optimizers), len(parameters[0]), device=weights.device)
+        self._count()
+        for row, (one, params) in enumerate(zip(optimizers, parameters, strict=True)):
+            lend(one, params, {slot: each[row] for slot, each in self.slots.items()}, self._counts[row])
+        decays = [_of_each_weight(one, of, "weight_decay") for one, of in zip(optimizers, parameters, strict=True)]
+        self._decay = self._column(torch.stack(decays))
         groups = [one.param_groups[0] for one in optimizers]
         betas = [(group["momentum"], 0.0) if kind == "sgd" else group["betas"] for group in groups]
         self._beta1, self._beta2 = torch.tensor(betas, dtype=torch.float64)[:, :, None].unbind(1)  # (K, 1) each
@@ -64,6 +67,7 @@ class FusedOptimizer:
             size = rates / (1 - self._beta1[:, 0] ** counts)
             root = (1 - self._beta2[:, 0] ** counts).sqrt()
             self.taken = [taken + steps for taken in self.taken]
+            self._count()
         self._paces = self._column(torch.stack([rates, size, root], dim=1)[..., None])
 
     def pace(self, number: int) -> torch.Tensor:
@@ -96,9 +100,8 @@ class FusedOptimizer:
         denominator = (second.sqrt() / root).add_(self._eps)
         self.weights.sub_(size * first / denominator)
 
-    def row(self, number: int) -> dict[str, torch.Tensor]:
-        """What one model's optimizer remembers: slot to (N,)."""
-        return {slot: each[number] for slot, each in self.slots.items()}
+    def _count(self) -> None:
+        self._counts.copy_(torch.tensor(self.taken, dtype=torch.float32)[:, None])
 
     def _column(self, values: torch.Tensor) -> torch.Tensor:
         return values.to(self.weights)
@@ -113,33 +116,36 @@ def gather(optimizer: torch.optim.Optimizer, parameters: Sequence[torch.Tensor],
 
 
 def lend(
-    optimizer: torch.optim.Optimizer, parameters: Sequence[torch.Tensor], rows: dict[str, torch.Tensor], steps: int
+    optimizer: torch.optim.Optimizer,
+    parameters: Sequence[torch.Tensor],
+    rows: dict[str, torch.Tensor],
+    counts: torch.Tensor,
 ) -> None:
-    """Let an optimizer's state be these rows, as if it had taken that many steps itself.
+    """Let an optimizer's state be these tensors, which others move on, as if it took the steps itself.
 
     Args:
         optimizer: SGD, Adam or AdamW.
         parameters: in the order of the rows' columns.
         rows: slot to (N,).
-        steps: taken so far, at least 1.
+        counts: (parameters,) float32, the steps taken; torch counts them for each parameter by itself.
     """
     is_sgd = "momentum_buffer" in rows
     if is_sgd and not optimizer.param_groups[0]["momentum"]:
         return  # torch keeps no buffer then
     start = 0
-    for each in parameters:
+    for each, count in zip(parameters, counts, strict=True):
         state: dict[str, Any] = optimizer.state[each]
         for slot, row in rows.items():
             state[slot] = row[start : start + each.numel()].view(each.shape)
         if not is_sgd:
-            state["step"] = torch.tensor(float(steps), device=each.device)
+            state["step"] = count
         start += each.numel()
 
 
 def steps_taken(optimizer: torch.optim.Optimizer) -> int:
     """How many steps an optimizer says that it took; SGD doesn't count them."""
-    counts = [int(state["step"]) for state in optimizer.state.values() if "step" in state]
-    return max(counts, default=0)
+    # The same of all parameters; to read each would be to wait for the GPU dozens of times.
+    return next((int(state["step"]) for state in optimizer.state.values() if "step" in state), 0)
 
 
 def clipped(gradient: torch.Tensor, limits: torch.Tensor) -> torch.Tensor:
@@ -154,6 +160,6 @@ def clipped(gradient: torch.Tensor, limits: torch.Tensor) -> torch.Tensor:
 
 
 def _of_each_weight(optimizer: torch.optim.Optimizer, parameters: Sequence[torch.Tensor], name: str) -> torch.Tensor:
-    """A number of the param groups for each weight, (N,)."""
+    """A number of the param groups for each weight, (N,), on the CPU."""
     values = {id(each): group[name] for group in optimizer.param_groups for each in group["params"]}
-    return torch.cat([torch.full_like(each, values[id(each)]).flatten() for each in parameters]).detach()
+    return torch.cat([torch.full((each.numel(),), float(values[id(each)])) for each in parameters])
