@@ -93,7 +93,9 @@ class Lane:
             self.data = _placed(data, ctx.device)
             before = torch.get_rng_state()
             torch.set_rng_state(generators.cpu.get_state())
-            self.run = _Run(self.settings, self.data, ctx)
+            # The batch computes, compiles and records.
+            alone = self.settings.model_copy(update={"compile": False, "cuda_graphs": False})
+            self.run = _Run(alone, self.data, ctx)
             generators.cpu.set_state(torch.get_rng_state())
             torch.set_rng_state(before)
         self.model: nn.Module = self.run.model
