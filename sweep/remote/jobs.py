@@ -10,13 +10,14 @@ import asyncio
 import os
 import shlex
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from aiohttp import ClientError
 from ray.exceptions import AuthenticationError
-from ray.job_submission import JobStatus, JobSubmissionClient
+from ray.job_submission import JobDetails, JobStatus, JobSubmissionClient
 
 import sweep
 from sweep.errors import InputError, WorkError
@@ -126,10 +127,14 @@ def follow(client: JobSubmissionClient, job: str, write: Callable[[str], object]
     Raises:
         WorkError: it never began, or the cluster is out of reach.
     """
-    lines = _Lines()
-    for text in _texts(client, job):
+    texts, lines = _texts(client, job), _Lines()
+    while True:
+        try:
+            text = next(texts)
+        except StopIteration as end:
+            details: JobDetails = end.value
+            break
         write(lines.own(text))
-    details = client.get_job_info(job)
     if details.status is JobStatus.SUCCEEDED:
         return 0
     if details.status is JobStatus.STOPPED:
@@ -158,8 +163,8 @@ class _Lines:
         return own
 
 
-def _texts(client: JobSubmissionClient, job: str) -> Iterator[str]:
-    """A job's log in parts, until it has ended.
+def _texts(client: JobSubmissionClient, job: str) -> Generator[str, None, JobDetails]:
+    """A job's log in parts, until it has ended; how it has.
 
     The log is streamed from its start after each break of the connection; what was handed out is left out then.
     """
@@ -170,13 +175,16 @@ def _texts(client: JobSubmissionClient, job: str) -> Iterator[str]:
             stream = client.tail_job_logs(job)
             try:
                 while (text := runner.run(_next(stream))) is not None:
-                    seen += len(text)
+                    # Also where a job has said nothing new for long.
+                    tries, seen = 0, seen + len(text)
                     if seen > handed:
                         yield text[-(seen - handed) :]
-                        handed, tries = seen, 0
-                if client.get_job_status(job) in _OVER:
-                    return
-            except (ConnectionError, TimeoutError, RuntimeError) as error:
+                        handed = seen
+                details = client.get_job_info(job)
+                if details.status in _OVER:
+                    return details
+            # What breaks is told by RuntimeErrors of Ray's own, and by errors of its two http clients.
+            except (OSError, RuntimeError, ClientError) as error:
                 tries += 1
                 if tries > _TRIES:
                     raise WorkError(
