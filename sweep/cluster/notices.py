@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
+from http.client import HTTPException
 from typing import Literal
 
 Cloud = Literal["aws", "gcp"]
@@ -44,12 +45,12 @@ class Notice:
 
 
 def look(cloud: Cloud, endpoint: str | None = None, *, now: Callable[[], float] = time.time) -> Notice | None:
-    """The cloud's notice to this machine; None as long as there is none, or nobody answers."""
+    """The cloud's notice to this machine; None as long as there is none, or no answer that can be read."""
     base = endpoint or ENDPOINTS[cloud]
     try:
         return _aws(base) if cloud == "aws" else _gcp(base, now())
-    except OSError:
-        # Also what urllib raises. The next look may be answered.
+    except (OSError, HTTPException, ValueError, LookupError, TypeError):
+        # OSError is also what urllib raises, the last three what no notice is. The next look may be answered.
         return None
 
 

@@ -66,6 +66,15 @@ def test_google_cloud_gives_half_a_minute():
         assert look("gcp", url, now=lambda: 1000.0) == Notice(1030.0, "Google Cloud takes the spot machine back")
 
 
+@pytest.mark.parametrize("page", ["<html>try again</html>", "{}", '{"action": "stop", "time": "soon"}', "[]", "\xff"])
+def test_what_cannot_be_read_is_no_notice_and_the_next_look_may_tell(page):
+    pages = {"/latest/meta-data/spot/instance-action": page}
+    with metadata(pages) as url:
+        assert look("aws", url) is None
+        pages["/latest/meta-data/spot/instance-action"] = json.dumps(ACTION)
+        assert look("aws", url) is not None
+
+
 def test_nobody_there_is_no_notice():
     assert look("aws", "http://127.0.0.1:9") is None
 
