@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import socket
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -25,6 +26,9 @@ ANSWER_S = 2.0
 
 KNOCK_S = 0.5
 """How long a node that is doubted may take to answer a knock."""
+
+KNOCKS = 256
+"""At how many nodes it is knocked at once."""
 
 _DRAINED = "it was announced to go"
 _DEATHS = {1: "it was shut down", 2: "it died", 3: _DRAINED, 4: "it had nothing to do"}
@@ -91,12 +95,10 @@ class Nodes:
         deaths = {sight.id: sight.death for sight in sights if not sight.alive}
         alive = {sight.id: sight for sight in sights if sight.alive}
         self._doubted &= alive.keys()
-        for key in list(self._doubted):
-            if self._answers(alive[key].door):
-                self._doubted.discard(key)
-            else:
-                del alive[key]
-                deaths[key] = "it doesn't answer"
+        for key in self._silent([alive[key] for key in sorted(self._doubted)]):
+            del alive[key]
+            deaths[key] = "it doesn't answer"
+        self._doubted -= alive.keys()
         seen = [self._gone(key, deaths.get(key, "")) for key in list(self._nodes) if key not in alive]
         for sight in alive.values():
             if sight.id not in self._nodes:
@@ -105,6 +107,14 @@ class Nodes:
                 self._draining.add(sight.id)
                 seen.append(Seen("draining", self._nodes[sight.id], _notice(sight.until, now)))
         return seen
+
+    def _silent(self, doubted: Sequence[Sight]) -> list[str]:
+        """Those that don't answer. All are knocked at together: of a rack that has gone each takes its whole time."""
+        if not doubted:
+            return []
+        with ThreadPoolExecutor(min(len(doubted), KNOCKS), thread_name_prefix="knock") as pool:
+            answers = pool.map(self._answers, [sight.door for sight in doubted])
+            return [sight.id for sight, answer in zip(doubted, answers, strict=True) if not answer]
 
     def _named(self, sight: Sight) -> Node:
         taken = {node.name for node in self._nodes.values()}

@@ -1,5 +1,6 @@
 """The names of a cluster's nodes, and what is told of their coming and going."""
 
+import threading
 from dataclasses import replace
 
 from sweep.executors.nodes import Nodes, Sight
@@ -104,3 +105,19 @@ def test_doubted_node_that_dies_is_told_once():
     nodes.doubt("w1")
     nodes.take([A], NOW)
     assert nodes.take([replace(A, alive=False, death="it died")], NOW) == []
+
+
+def test_nodes_that_are_doubted_are_all_knocked_at_together():
+    """A rack goes at once, and each of its nodes takes its time not to answer: the driver waits for all once."""
+    together = threading.Barrier(40)
+
+    def answers(door):
+        together.wait(timeout=60)
+        return False
+
+    nodes, rack = Nodes(answers), [replace(A, id=f"{number:012}", host=f"r{number}") for number in range(40)]
+    nodes.take([*rack, B], NOW)
+    for number in range(40):
+        nodes.doubt(f"r{number}")
+    assert {each.change for each in nodes.take([*rack, B], NOW)} == {"left"}
+    assert [node.name for node in nodes.open] == ["w2"]
