@@ -10,6 +10,7 @@ from sweep.core.space import NoConfigError
 from sweep.core.spec import Budget, CheckpointPolicy, FloatRange, Metric, Price, Scheduler, Search, StudySpec
 from sweep.core.study import StudyMachine
 from sweep.driver import Driver
+from sweep.errors import StorageError
 from sweep.samplers.optuna_sampler import OptunaSampler
 from sweep.store import checkpoints
 from sweep.store.events import EventLog, read
@@ -123,3 +124,10 @@ def test_run_says_what_its_machines_cost_and_an_attempt_with_whom_it_shares(stud
     *_, run, attempt = [event for event in read(paths.events) if event.type in ("run_started", "attempt_started")]
     assert run.rates == Rates(gpu=2.0, core=0.0, machines=1.5)
     assert attempt.batch == 4
+
+
+def test_log_of_a_lost_attempt_that_cannot_be_written_is_the_studys_trouble_told_in_words(study):
+    driver, paths, placement = study
+    paths.trial(0).attempt_log(1).mkdir(parents=True)
+    with pytest.raises(StorageError, match=r"can't be written .* sweep resume s"):
+        driver.ended(placement, "lost", "its node died")

@@ -53,7 +53,11 @@ class Files(Protocol):
         ...
 
     def ended(self, trial: int, attempt: int, outcome: Outcome, error: str) -> None:
-        """See that the attempt's log says how it ended."""
+        """See that the attempt's log says how it ended.
+
+        Raises:
+            StorageError: the disk refused.
+        """
         ...
 
     def tidy(self, trial: Trial) -> None:
@@ -117,7 +121,10 @@ class TrialFiles:
 
     def ended(self, trial: int, attempt: int, outcome: Outcome, error: str) -> None:
         """See `Files`."""
-        attempt_log.ensure(self._paths.trial(trial).attempt_log(attempt), outcome, error)
+        try:
+            attempt_log.ensure(self._paths.trial(trial).attempt_log(attempt), outcome, error)
+        except OSError as refusal:
+            raise StorageError(refused(self._paths.root, refusal)) from refusal
 
     def tidy(self, trial: Trial) -> None:
         """See `Files`."""
