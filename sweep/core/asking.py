@@ -17,6 +17,7 @@ from sweep.core.placing import Places
 from sweep.core.protocols import Decision
 from sweep.core.repeats import Repeats
 from sweep.core.schedulers.scheduler import Scheduler
+from sweep.core.trial import IllegalTransitionError, TrialState
 
 
 class Asking:
@@ -83,10 +84,15 @@ class Asking:
         if decision is not None:
             return [replace(arrived, decision=decision)]
         self._books.get(arrived.trial).verdict = arrived.decision
-        return [arrived]
+        # Nobody may choose it until its attempt has ended.
+        return [PauseInSampler(arrived.trial, paused=False), arrived]
 
     def advice(self, event: ev.WentOn | ev.NoneWentOn) -> list[Command]:
-        """The sampler has said which paused trial goes on, and how far; or none."""
+        """The sampler has said which paused trial goes on, and how far; or none.
+
+        Raises:
+            IllegalTransitionError: the one that it has named isn't paused.
+        """
         if isinstance(event, ev.NoneWentOn):
             # The answer stands until something new is known.
             self._none_goes_on = True
@@ -96,4 +102,6 @@ class Asking:
         decision = Decision("advance", event.reason)
         if self._arrived is not None and self._arrived.trial == trial.number:
             return [PauseInSampler(trial.number, paused=False), *self.answered(decision)]
+        if trial.state is not TrialState.PAUSED:
+            raise IllegalTransitionError(f"trial {trial.number} is to go on, and isn't paused. {trial.story()}")
         return [*self.answered(), GoOn(trial.number, trial.t, decision), *self._places.wake(trial)]

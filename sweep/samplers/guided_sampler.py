@@ -62,12 +62,14 @@ class GuidedSampler(OptunaSampler):
         self._numbers[self._number(trial)] = trial
 
     def pause(self, trial: int, *, paused: bool) -> None:
-        """A trial waits for its turn, or goes on."""
+        """A trial waits for its turn; or goes on, or has yet to end its attempt before it can wait."""
         super().pause(trial, paused=paused)
+        number = self._number(trial)
         if paused:
-            self._until[self._number(trial)] = None
-        elif self._until.get(self._number(trial), 0) is None:
-            del self._until[self._number(trial)]
+            self._until[number] = None
+        elif self._until.get(number, 0) is None and trial in self._shown:
+            # Nobody has sent it further than it is.
+            self._until[number] = self._shown[trial][0]
 
     def tell(self, trial: int, state: Literal["complete", "stopped", "failed"], result: Result | None) -> None:
         """The trial's end."""

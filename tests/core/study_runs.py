@@ -23,6 +23,7 @@ class Run:
         self.now = 1000.0
         self.advice = []
         self.asked = None
+        self.resting = set()
         self.slots, self.nodes, self.gpu = slots, list(nodes), gpu
         self.rates = limits.rates(study_spec, 2)
 
@@ -37,6 +38,10 @@ class Run:
             if isinstance(command, core.AskAdvice):
                 assert not self.advice, "asked twice without an answer"
                 self.advice.append(command.trial)
+            if isinstance(command, core.PauseInSampler):
+                (self.resting.add if command.paused else self.resting.discard)(command.trial)
+            if isinstance(command, core.TellSampler):
+                self.resting.discard(command.trial)
             if isinstance(command, core.StartAttempt):
                 self.starts.append(command)
             if isinstance(command, core.CopyCheckpoint):
@@ -51,10 +56,14 @@ class Run:
         return commands
 
     def advised(self, number):
-        """Every third time the best paused trial goes on a rung, else a new one comes; in the end the best goes on."""
-        machine, rungs = self.machine, (1, 3, 9)
-        paused = sorted(machine.books.resting.values(), key=lambda trial: (-trial.t, trial.value(machine.metric)))
-        done = number is None and any(trial.t == rungs[-1] for trial in machine.trials.values())
+        """Every third time the best of the paused trials that a sampler was told goes on a rung, else a new one comes.
+
+        In the end the best goes on.
+        """
+        machine, rungs = self.machine, (1, 3, 9, self.machine.spec.scheduler.max_t)
+        resting = [machine.trials[trial] for trial in sorted(self.resting)]
+        paused = sorted(resting, key=lambda trial: (-trial.t, trial.value(machine.metric)))
+        done = number is None and any(trial.t >= rungs[-1] for trial in machine.trials.values())
         if paused and not done and (number is None or len(self.history) % 3 == 0):
             until = next(rung for rung in rungs if rung > paused[0].t)
             return ev.WentOn(time=self.tick(), trial=paused[0].number, until=until, reason="it promises most")
@@ -82,6 +91,8 @@ class Run:
         return self.now
 
     def begin(self):
+        # A new driver has a new sampler, which is told what was before.
+        self.resting = set(self.machine.books.resting)
         self.starts.clear()
         self.copies.clear()
         self.advice = []

@@ -50,8 +50,8 @@ METRICS = st.fixed_dictionaries({}, optional={"loss": VALUES, "size": VALUES})
 
 
 @st.composite
-def specs(draw):
-    rule = draw(st.sampled_from(["asha", "hyperband", "median", "pbt", "none"]))
+def specs(draw, *, guided=False):
+    rule = "asha" if guided else draw(st.sampled_from(["asha", "hyperband", "median", "pbt", "none"]))
     further = [
         [],
         [Metric(name="size", max=0.0)],
@@ -63,12 +63,12 @@ def specs(draw):
             max_t=draw(st.integers(9, 12)),
             reduction_factor=draw(st.integers(2, 3)),
             brackets=draw(st.integers(1, 2)),
-            promote=draw(st.booleans()),
+            promote=guided or draw(st.booleans()),
         ),
         budget=Budget(
-            trials=draw(st.integers(1, 8)),
-            failures=draw(st.sampled_from([None, 2])),
-            **draw(st.sampled_from([{}, {"time": 40.0}, {"time": 400.0}])),
+            trials=12 if guided else draw(st.integers(1, 8)),
+            failures=None if guided else draw(st.sampled_from([None, 2])),
+            **draw(st.sampled_from([{}, {"time": 400.0} if guided else {"time": 40.0}, {"time": 400.0}])),
         ),
         metric=[
             Metric(
@@ -76,46 +76,59 @@ def specs(draw):
                 goal=draw(st.sampled_from(["minimize", "maximize"])),
                 target=draw(st.sampled_from([None, 0.0])),
             ),
-            *draw(st.sampled_from(further)),
+            *([] if guided else draw(st.sampled_from(further))),
         ],
         retries=Retries(max=draw(st.integers(0, 2))),
-        search=Search(algorithm="random", seed=draw(st.integers(0, 5))),
+        search=Search(algorithm="gp" if guided else "random", seed=draw(st.integers(0, 5))),
     )
 
 
 @settings(max_examples=300)
 @given(study_spec=specs(), slots=st.integers(1, 4), data=st.data())
 def test_any_history_is_legal_loses_no_trial_and_replays_to_the_same_commands(study_spec, slots, data):
+    steps = data.draw(st.integers(0, 80))
+    any_history(study_spec, slots, steps, lambda some: data.draw(st.sampled_from(some)), lambda: data.draw(METRICS))
+
+
+@settings(max_examples=300)
+@given(study_spec=specs(guided=True), slots=st.integers(2, 4), chance=st.randoms(use_true_random=True))
+def test_so_it_is_where_the_sampler_says_which_paused_trial_goes_on(study_spec, slots, chance):
+    """Several have to be at their rungs at a time, which histories that hypothesis draws seldom come to."""
+    any_history(
+        study_spec, slots, 120, chance.choice, lambda: {"loss": chance.random()} if chance.random() < 0.9 else {}, calm=9
+    )
+
+
+def any_history(study_spec, slots, steps, pick, metrics, *, calm=1):
     """Random starts, reports, ends, losses, kills and interrupts, until the study ends or patience does."""
     run = Run(study_spec, slots)
     live = {}
     run.begin()
-    for _ in range(data.draw(st.integers(0, 80))):
+    for _ in range(steps):
         machine = run.machine
         over = bool(machine.ended) or (run.commands and isinstance(run.commands[-1], core.EndRun))
         moves = ["kill"]
         if not over:
-            moves += (
-                ["interrupt"] + ["start"] * (3 if run.starts else 0) + ["report", "report", "end"] * (2 if live else 0)
-            )
-        move = data.draw(st.sampled_from(moves))
+            at_work = ["start"] * (3 if run.starts else 0) + ["report", "report", "end"] * (2 if live else 0)
+            moves += ["interrupt", *at_work * calm]
+        move = pick(moves)
         if move == "start":
             trial, attempt = run.start()
             live[trial] = [attempt, machine.trials[trial].t, None]
         elif move == "report":
-            trial = data.draw(st.sampled_from(sorted(live)))
+            trial = pick(sorted(live))
             attempt, t, verdict = live[trial]
-            t += data.draw(st.integers(1, 3))
-            decision = run.report(trial, attempt, t, **data.draw(METRICS))
+            t += pick([1, 2, 3])
+            decision = run.report(trial, attempt, t, **metrics())
             if verdict is not None and verdict != "advance":
                 assert decision.action != "advance", "a verdict was taken back"
             live[trial] = [attempt, t, decision.action]
         elif move == "end":
-            trial = data.draw(st.sampled_from(sorted(live)))
+            trial = pick(sorted(live))
             attempt, _, verdict = live.pop(trial)
             outcomes = {None: ["returned", "failed", "lost"], "advance": ["returned", "failed", "lost"]}
             given_up = {"stop": ["stopped"], "finish": ["returned"], "pause": ["interrupted", "failed", "lost"]}
-            run.end(trial, attempt, data.draw(st.sampled_from((outcomes | given_up)[verdict])), "why")
+            run.end(trial, attempt, pick((outcomes | given_up)[verdict]), "why")
         elif move == "interrupt":
             run.handle(ev.StopRequested(time=run.tick(), reason="Ctrl-C"))
         else:
