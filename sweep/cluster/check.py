@@ -70,6 +70,7 @@ def check_text(text: str, source: str, *, own: Versions | None = None) -> Report
         told = "a second document ('---'). One file is one cluster; split it."
         report.problems.append(Problem(documents[1].positions.start, (), told))
     else:
+        _add(report, list(documents[0].unquoted), [])
         found, fleet = launcher.check(documents[0], own=own)
         provider = documents[0].data.get("provider")
         report.kind = str(provider.get("type", "")) if isinstance(provider, dict) else ""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import re
+import sys
 from typing import Any
 
 from sweep.cluster import clouds, images, providers, ray_schema, security, starting
@@ -63,7 +63,7 @@ def _prices(config: Config, found: Remarks) -> None:
         return
     for name in types:
         price = prices.get(name)
-        if isinstance(price, bool) or not isinstance(price, int | float) or not 0 < price < math.inf:
+        if isinstance(price, bool) or not isinstance(price, int | float) or not 0 < price <= sys.float_info.max:
             found.wrong((*PRICES, name), f"expected a price above 0, got {price}.")
         elif (label := map_of(types[name].get("labels")).get(PRICE_LABEL)) is not None and label != f"{price:g}":
             told = f'got {label}, and metadata.usd_per_hour has {price:g}. Write "{price:g}" in both.'

@@ -17,6 +17,7 @@ from sweep.core.section import described
 
 MOST_NODES = 20_000
 DEEPEST = 40
+_TEXT, _MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
 
 
 @dataclass(frozen=True)
@@ -26,10 +27,13 @@ class Document:
     Attributes:
         data: its plain values.
         positions: where each key and value stands.
+        unquoted: the keys that YAML takes for something else than a text, as `on` and `5`. Kubernetes makes a text of
+            them, as here; Ray doesn't.
     """
 
     data: dict[str, Any]
     positions: Positions
+    unquoted: tuple[Problem, ...] = ()
 
 
 def read(text: str, source: str) -> tuple[list[Document], list[Problem]]:
@@ -49,9 +53,10 @@ def read(text: str, source: str) -> tuple[list[Document], list[Problem]]:
             mark = _mark(node.start_mark, source)
             # Before the values are made: that puts the keys of a `<<` beside the map's own.
             problems += _twice(node, source)
+            unquoted = _unquoted(node, source)
             data = loader.construct_document(node)
             if isinstance(data, dict):
-                documents.append(Document(data, _positions(node, source)))
+                documents.append(Document(data, _positions(node, source), tuple(unquoted)))
             elif data is not None:
                 problems.append(Problem(mark, (), f"expected a map of keys, got {described(data)}."))
     except yaml.MarkedYAMLError as error:
@@ -113,6 +118,18 @@ def _twice(node: yaml.Node, source: str) -> list[Problem]:
                 found.setdefault((mark.line, mark.column), Problem(mark, (*path, name), told))
             lines.setdefault(name, mark.line)
     return list(found.values())
+
+
+def _unquoted(node: yaml.Node, source: str) -> list[Problem]:
+    """Keys that are no texts; from now on they are."""
+    found: list[Problem] = []
+    for path, value in [((), node), *((path, value) for path, value, _ in _walk(node))]:
+        for key, _ in value.value if isinstance(value, yaml.MappingNode) else ():
+            if isinstance(key, yaml.ScalarNode) and key.tag not in (_TEXT, _MERGE):
+                key.tag = _TEXT
+                told = f'the key {key.value} is no text to YAML. Write it in quotes: "{key.value}".'
+                found.append(Problem(_mark(key.start_mark, source), (*path, key.value), told))
+    return found
 
 
 def _positions(node: yaml.Node, source: str) -> Positions:

@@ -213,6 +213,10 @@ def test_an_anchor_is_told_once():
         ("a: &a [" + "x," * 30 + "]\n" + "".join(f"k{n}: [{'*a,' * 30}]\n" for n in range(26)), "more than"),
         ("a: 2020-13-45\n", "isn't YAML"),
         ("cluster_name: a\nprovider: aws\n", "provider: expected a map, got the text 'aws'"),
+        ("cluster_name: a\non: b\n", r':2:1: on: the key on is no text to YAML. Write it in quotes: "on"'),
+        ("file_mounts: {5: a}\n", r"file_mounts.5: the key 5 is no text"),
+        ("available_node_types: {~: {}}\n", r"available_node_types.~: the key ~ is no text"),
+        ("on: b\nkind: RayJob\napiVersion: ray.io/v1\n", r":1:1: on: unknown"),
         ("kind: Pod\napiVersion: v1\n", "holds no RayCluster or RayJob, but Pod"),
     ],
 )  # fmt: skip
