@@ -112,7 +112,8 @@ class Books:
         attempt = trial.attempt
         if attempt is None or event.attempt != attempt.number or attempt.outcome is not None:
             raise IllegalTransitionError(f"trial {trial.number}: attempt {event.attempt} ended. {trial.story()}")
-        attempt.ended, attempt.outcome = event.time, event.outcome
+        # The clock may have been put back meanwhile.
+        attempt.ended, attempt.outcome = max(attempt.started, event.time), event.outcome
         attempt.error, attempt.cause = event.error, event.cause
         return trial
 
@@ -120,8 +121,8 @@ class Books:
         """The ends of all attempts at work, of which their driver has left no word."""
         return [
             ev.AttemptEnded(
-                # The latest report may be an earlier attempt's.
-                time=max([trial.attempts[-1].started, *(report.time for report in trial.reports[-1:])]),
+                # The latest report may be an earlier attempt's: then this one ends as it begins.
+                time=trial.reports[-1].time if trial.reports else trial.attempts[-1].started,
                 trial=trial.number,
                 attempt=len(trial.attempts),
                 outcome="lost",

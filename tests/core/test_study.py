@@ -209,3 +209,12 @@ def test_attempt_whose_driver_left_no_word_ends_no_earlier_than_it_began():
     trial = run.machine.trials[0]
     assert trial.attempts[1].ended == trial.attempts[1].started
     assert trial.duration_s > 0
+
+
+def test_attempt_that_ends_after_the_clock_was_put_back_took_no_less_than_no_time():
+    run = Run(small_spec(budget=Budget(trials=1)), 1)
+    run.begin()
+    first = run.start()
+    run.tick(-3600)
+    run.end(*first, "lost")
+    assert run.machine.trials[0].duration_s == 0
