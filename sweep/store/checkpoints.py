@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -124,8 +125,8 @@ def verify(folder: Path) -> dict[str, Any]:
 
 def remove(folder: Path) -> None:
     """Delete a checkpoint; it vanishes in one step, so nobody can read half of it."""
-    hidden = folder.with_name(f".{folder.name}.{os.getpid()}.gone")
-    shutil.rmtree(hidden, ignore_errors=True)
+    # A name of its own: of an earlier one of this folder something may be left, where a machine has a file of it open.
+    hidden = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.gone")
     try:
         folder.rename(hidden)
     except FileNotFoundError:

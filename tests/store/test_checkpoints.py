@@ -89,3 +89,14 @@ def test_removed_checkpoint_is_gone(tmp_path):
     checkpoints.remove(folder)
     checkpoints.remove(folder)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_reader_elsewhere_keeps_open_stands_in_nobodys_way(tmp_path, monkeypatch):
+    """On NFS a file that another machine has open stays behind under another name, and its folder with it."""
+    monkeypatch.setattr(checkpoints.shutil, "rmtree", lambda folder, **_: None)
+    for _ in range(2):
+        folder = tmp_path / "epoch-1"
+        folder.mkdir()
+        (folder / "weights").write_bytes(b"1")
+        checkpoints.remove(folder)
+        assert not folder.exists()
