@@ -19,7 +19,10 @@ VERBS = st.one_of(
 )
 
 
+GUIDED = Scheduler(max_t=9, promote=True)
+
 SCHEDULERS = [
+    GUIDED,
     Scheduler(max_t=3),
     Scheduler(max_t=4, reduction_factor=2, promote=True),
     Scheduler(max_t=4, reduction_factor=2, type="hyperband", brackets=2),
@@ -40,7 +43,7 @@ METRICS = [
 def small_specs(draw):
     scheduler = draw(st.sampled_from(SCHEDULERS))
     return small_spec(
-        metric=METRICS[0] if scheduler.type == "median" else draw(st.sampled_from(METRICS)),
+        metric=METRICS[0] if scheduler.type == "median" or scheduler is GUIDED else draw(st.sampled_from(METRICS)),
         budget=Budget(
             trials=draw(st.integers(1, 5)),
             time=draw(st.sampled_from([None, 60.0])),
@@ -48,7 +51,9 @@ def small_specs(draw):
         ),
         scheduler=scheduler,
         search=Search(
-            algorithm="random", repeats=0 if scheduler.type == "pbt" else draw(st.integers(0, 2)), finalists=2
+            algorithm="gp" if scheduler is GUIDED else "random",
+            repeats=0 if scheduler.type == "pbt" else draw(st.integers(0, 2)),
+            finalists=2,
         ),
     )
 
@@ -59,11 +64,12 @@ class Chaos(Asked):
     def __init__(self, study, slots, data):
         super().__init__(study, slots)
         self.draw = data.draw
+        self.verdicts = {}
         self.begin()
 
     def happen(self, move):
         live = {trial.number: trial for trial in self.machine.running()} if self.machine.run else {}
-        if move in ("report", "fail"):
+        if move in ("report", "end", "fail"):
             if live:
                 number = self.draw(st.sampled_from(sorted(live)))
                 getattr(self, f"do_{move}")(number, len(live[number].attempts), live[number].t + 1)
@@ -80,10 +86,20 @@ class Chaos(Asked):
                     self.end(command.trial, command.attempt, "stopped")
 
     def do_report(self, trial, attempt, t):
+        """A worker may be one step ahead when its decision comes, and ends after it."""
+        if (trial, attempt) in self.verdicts:
+            return self.do_end(trial, attempt, t)
         values = st.floats(0, 1)
         decision = self.report(trial, attempt, t, loss=self.draw(values), latency=self.draw(values))
         if decision.action != "advance":
-            self.end(trial, attempt, decision.outcome)
+            self.verdicts[trial, attempt] = decision
+            if self.draw(st.booleans()) and t < self.machine.spec.scheduler.max_t:
+                self.report(trial, attempt, t + 1, loss=self.draw(values), latency=self.draw(values))
+        return None
+
+    def do_end(self, trial, attempt, _):
+        if (trial, attempt) in self.verdicts:
+            self.end(trial, attempt, self.verdicts.pop((trial, attempt)).outcome)
 
     def do_fail(self, trial, attempt, _):
         self.end(trial, attempt, self.draw(st.sampled_from(["failed", "lost"])), "why")
@@ -109,7 +125,7 @@ class Chaos(Asked):
 def test_any_history_with_requests_is_legal_ends_and_replays_to_the_same(data, slots, study):
     run = Chaos(study, slots, data)
     for _ in range(data.draw(st.integers(0, 40))):
-        run.happen(data.draw(st.sampled_from(["start", "report", "report", "fail", "ask", "die", "begin"])))
+        run.happen(data.draw(st.sampled_from(["start", "report", "report", "end", "fail", "ask", "die", "begin"])))
         assert len(run.machine.running()) <= slots or not run.machine.run
     # Left to itself it comes to an end, whatever it was asked.
     run.happen("begin")

@@ -95,7 +95,12 @@ def test_any_history_is_legal_loses_no_trial_and_replays_to_the_same_commands(st
 def test_so_it_is_where_the_sampler_says_which_paused_trial_goes_on(study_spec, slots, chance):
     """Several have to be at their rungs at a time, which histories that hypothesis draws seldom come to."""
     any_history(
-        study_spec, slots, 120, chance.choice, lambda: {"loss": chance.random()} if chance.random() < 0.9 else {}, calm=9
+        study_spec,
+        slots,
+        120,
+        chance.choice,
+        lambda: {"loss": chance.random()} if chance.random() < 0.9 else {},
+        calm=9,
     )
 
 
