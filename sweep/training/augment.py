@@ -5,6 +5,7 @@ They take images (B, C, H, W), uint8 or float, and a generator on the same devic
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -25,19 +26,46 @@ def augmented(
         cutout_part: see `cutout`; 0 for none.
     """
     if augment != "none":
-        images = crop(images, max(1, images.shape[-1] // 8), generator)
+        images = augmented_each(images[None], augment, [generator])[0]
+    return cutout(images, cutout_part, generator) if cutout_part > 0 else images
+
+
+def augmented_each(images: torch.Tensor, augment: Augment, generators: Sequence[torch.Generator]) -> torch.Tensor:
+    """Batches augmented at once, each by draws of its own generator, as `augmented` would with it alone.
+
+    Args:
+        images: (K, B, C, H, W).
+        augment: see `augmented`.
+        generators: K, on the images' device.
+    """
+    if augment == "none":
+        return images
+    many, (count, size) = images.flatten(0, 1), (images.shape[1], images.shape[-1])
+    most = max(1, size // 8)
+    many = _moved(many, most, torch.cat([_offsets(count, most, each) for each in generators], dim=1))
     if augment == "crop_flip":
-        images = flip(images, generator)
-    if cutout_part > 0:
-        images = cutout(images, cutout_part, generator)
-    return images
+        many = _mirrored(many, torch.cat([_coins(count, each) for each in generators]))
+    return many.view(images.shape)
 
 
 def crop(images: torch.Tensor, most: int, generator: torch.Generator) -> torch.Tensor:
     """Each image moved by up to `most` pixels in both directions, every offset as likely; black (0) moves in."""
+    return _moved(images, most, _offsets(len(images), most, generator))
+
+
+def flip(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Each image mirrored left to right, half of the time."""
+    return _mirrored(images, _coins(len(images), generator))
+
+
+def _offsets(count: int, most: int, generator: torch.Generator) -> torch.Tensor:
+    """(2, B, 1): where in the padded image each one begins, down and to the right."""
+    return torch.randint(0, 2 * most + 1, (2, count, 1), generator=generator, device=generator.device)
+
+
+def _moved(images: torch.Tensor, most: int, offsets: torch.Tensor) -> torch.Tensor:
     count, _, height, width = images.shape
     padded = functional.pad(images, (most, most, most, most))
-    offsets = torch.randint(0, 2 * most + 1, (2, count, 1), generator=generator, device=images.device)
     rows = offsets[0] + torch.arange(height, device=images.device)  # (B, H)
     columns = offsets[1] + torch.arange(width, device=images.device)  # (B, W)
     which = torch.arange(count, device=images.device)[:, None, None]
@@ -45,9 +73,11 @@ def crop(images: torch.Tensor, most: int, generator: torch.Generator) -> torch.T
     return padded[which, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2).contiguous()
 
 
-def flip(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Each image mirrored left to right, half of the time."""
-    coins = torch.rand(len(images), 1, 1, 1, generator=generator, device=images.device) < 0.5  # noqa: PLR2004
+def _coins(count: int, generator: torch.Generator) -> torch.Tensor:
+    return torch.rand(count, 1, 1, 1, generator=generator, device=generator.device) < 0.5  # noqa: PLR2004
+
+
+def _mirrored(images: torch.Tensor, coins: torch.Tensor) -> torch.Tensor:
     return torch.where(coins, images.flip(-1), images)
 
 

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from sweep.errors import NonFiniteLossError
 from sweep.training import graphs, scoring
-from sweep.training.augment import augmented
+from sweep.training.augment import augmented_each
 from sweep.training.batches import epoch_generator, on_device, steps_per_epoch
 from sweep.training.fused import dropout
 from sweep.training.fused.lane import Lane
@@ -117,10 +117,7 @@ class Batch:
         """The images (K, B, C, H, W) and labels (K, B) of these indices (K, B), augmented."""
         images = on_device(self._train.images[chosen], self._device)
         labels = on_device(self._train.labels[chosen], self._device)
-        augment = self._settings.augment
-        if augment != "none":
-            images = torch.stack([augmented(each, augment, own) for each, own in zip(images, generators, strict=True)])
-        return images, labels
+        return augmented_each(images, self._settings.augment, generators), labels
 
     def _descend(
         self, inputs: torch.Tensor, labels: torch.Tensor, pace: torch.Tensor, *drawn: torch.Tensor
