@@ -9,12 +9,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from torch import nn
 from torch.nn import functional
 
 from sweep.errors import FusionError, NonFiniteLossError, TrainingError
 from sweep.store.paths import TrialPaths
 from sweep.training.attempt import run_attempt
-from sweep.training.fused import attempt, batch, dropout, keys
+from sweep.training.fused import attempt, batch, dropout, keys, products
 from sweep.training.fused.attempt import run_alone, run_fused_attempt
 
 ENTRYPOINT = "sweep.training.vision:train"
@@ -335,6 +336,24 @@ def test_masks_have_their_rate_and_repeat_themselves():
     assert bool((none == 1).all())
     assert torch.equal(first[0], draw(3)[0][0]), "a lane's masks don't depend on its neighbours"
     assert not torch.equal(first[0], first[1])
+
+
+@pytest.mark.parametrize("size", [(8, 8), (9, 11)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_patches_as_products_are_those_of_the_convolution(size, bias):
+    model = nn.Sequential(nn.Conv2d(3, 5, kernel_size=(2, 4), stride=(2, 4), bias=bias))
+    images, names = torch.rand(2, 3, *size), list(model.state_dict())
+    expected = model(images)
+    products.replace_layers(model)
+    assert isinstance(model[0], products.PlainPatches)
+    assert list(model.state_dict()) == names
+    torch.testing.assert_close(model(images), expected)
+
+
+def test_convolutions_that_overlap_stay():
+    model = nn.Sequential(nn.Conv2d(3, 5, 3, padding=1), nn.Conv2d(5, 5, 1), nn.Conv2d(5, 5, 2, stride=2, padding=1))
+    products.replace_layers(model)
+    assert not any(isinstance(each, products.PlainPatches) for each in model)
 
 
 @pytest.mark.slow
