@@ -168,7 +168,7 @@ def resume(paths: StudyPaths, *, options: Options | None = None) -> StoredStudy:
         stored = study_folder.read(paths)
         if stored.machine.ended is not None and stored.machine.ended.complete:
             options.say(f"{stored.spec.name} is complete: {stored.machine.ended.reason}.")
-            _complete_journal(stored)
+            _complete_journal(stored, options)
             _promote(hold, options)
             return study_folder.read(paths)
         entrypoint = check(stored.spec, stored.base_dir, source=str(paths.spec))
@@ -309,18 +309,21 @@ def _ray_options(spec: StudySpec, paths: StudyPaths, options: Options, base_dir:
     return {"metadata": metadata, **options.ray}
 
 
-def _complete_journal(stored: StoredStudy) -> None:
+def _complete_journal(stored: StoredStudy, options: Options) -> None:
     """Write Optuna's journal anew if a killed driver left it behind the study."""
-    from sweep.samplers.optuna_journal import OptunaJournal, is_current
+    from sweep.samplers.optuna_journal import is_current
 
     if not is_current(stored.paths.optuna_journal, stored.machine):
-        journal = OptunaJournal(stored.paths.optuna_journal, stored.spec)
-        teach(stored.machine, [journal])
-        journal.close()
+        learners = _Learners(stored.paths, options)
+        teach(stored.machine, learners.recorders(stored.machine))
+        learners.close()
 
 
 class _Learners:
-    """Makes the sampler and Optuna's journal, and tells them what is known of the study; again when trials reopen."""
+    """Makes the sampler and Optuna's journal, and tells them what is known of the study; again when trials reopen.
+
+    The journal is a copy, so what goes wrong with it is said, and doesn't end a study.
+    """
 
     def __init__(self, paths: StudyPaths, options: Options) -> None:
         self._paths = paths
@@ -329,24 +332,36 @@ class _Learners:
 
     def __call__(self, machine: StudyMachine) -> tuple[Sampler, list[Learner]]:
         from sweep.samplers.guided_sampler import make_sampler
-        from sweep.samplers.optuna_journal import OptunaJournal
 
         self.close()
         sampler = make_sampler(machine.spec, lessons.read(self._paths, machine.spec))
-        self._journal = OptunaJournal(self._paths.optuna_journal, machine.spec)
-        teach(machine, [sampler, self._journal])
-        return sampler, [self._journal]
+        recorders = self.recorders(machine)
+        teach(machine, [sampler, *recorders])
+        return sampler, recorders
+
+    def recorders(self, machine: StudyMachine) -> list[Learner]:
+        """Optuna's journal, empty as yet; none where it can't be made."""
+        from sweep.samplers.optuna_journal import OptunaJournal
+
+        self._journal = None
+        try:
+            self._journal = OptunaJournal(self._paths.optuna_journal, machine.spec)
+        except OSError as error:
+            self._tell(error)
+            return []
+        return [self._journal]
 
     def close(self) -> None:
-        """Finish Optuna's journal; it is a copy, so what goes wrong with it doesn't end a study."""
+        """Finish Optuna's journal."""
         if self._journal is None:
             return
         try:
             self._journal.close()
         except OSError as error:
-            self._options.say(
-                f"Optuna's journal is incomplete ({error}); the study itself isn't. A resume writes it anew."
-            )
+            self._tell(error)
+
+    def _tell(self, error: OSError) -> None:
+        self._options.say(f"Optuna's journal is incomplete ({error}); the study itself isn't. A resume writes it anew.")
 
 
 def _promote(hold: Hold, options: Options) -> None:

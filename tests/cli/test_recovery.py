@@ -183,3 +183,15 @@ def test_deleted_current_folder_is_told(folder, sweep, tmp_path, monkeypatch):
     result = sweep("preview", str(tmp_path / "toy.yaml"))
     assert result.code == 2
     assert "the current folder is gone" in result.err
+
+
+def test_journal_that_cannot_be_made_ends_no_study(sweep, launch, folder):
+    launch()
+    journal = folder / "studies/toy/optuna.log"
+    journal.unlink()
+    journal.mkdir()
+    for arguments in (("launch", "toy.yaml", "--yes"), ("extend", "toy", "--trials", "+3")):
+        done = sweep(*arguments, "--executor", "inline")
+        assert done.code == 0, done.err
+        assert "Optuna's journal is incomplete" in done.out
+    assert len(json.loads(sweep("trials", "toy", "--json").out)) == 7
