@@ -16,7 +16,7 @@ class Books:
         resting: those that are paused at a rung.
         placed: numbers of waiting trials whose attempt is on its way.
         failed: how many have failed.
-        ended_well: how many have ended otherwise.
+        worked: whether any trial has come to a pause, or to an end that is no failure.
         proposed: how many the sampler proposed; the others are repeats.
         draining: nodes that are about to go, and why.
     """
@@ -27,7 +27,8 @@ class Books:
         self.running: dict[int, Trial] = {}
         self.resting: dict[int, Trial] = {}
         self.placed: set[int] = set()
-        self.failed = self.ended_well = self.proposed = 0
+        self.failed = self.proposed = 0
+        self.worked = False
         self.draining: dict[str, str] = {}
 
     def add(self, trial: Trial) -> None:
@@ -64,7 +65,7 @@ class Books:
             if state is where:
                 book[trial.number] = trial
         self.failed += (state is TrialState.FAILED) - (before is TrialState.FAILED)
-        self.ended_well += state.final and state is not TrialState.FAILED
+        self.worked |= state is TrialState.PAUSED or (state.final and state is not TrialState.FAILED)
 
     # Attempts
 

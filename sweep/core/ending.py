@@ -25,7 +25,7 @@ SEARCHED: tuple[Cause, ...] = ("trials", "space", "target", "patience", "converg
 """Ends of the search that leave room for repeats; after the others nothing more is to be spent."""
 
 HOPELESS_AFTER = 3
-"""When at least this many trials (and as many as run at once) have ended and all failed, the study ends."""
+"""When at least this many trials (and as many as run at once) have failed and none has worked, the study ends."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ class Endings:
         if limit is not None and failed >= limit:
             reason = f"budget.failures is used up: {failed} trial{'s' if failed != 1 else ''} failed"
             self.end("halt", "failures", reason)
-        if limit is None and not self._books.ended_well and failed >= max(HOPELESS_AFTER, slots):
+        if limit is None and not self._books.worked and failed >= max(HOPELESS_AFTER, slots):
             reason = f"the first {failed} trials all failed; set budget.failures to go on regardless"
             self.end("halt", "failures", reason)
 

@@ -6,7 +6,7 @@ from study_runs import Run
 from sweep.core import commands as core
 from sweep.core import events as ev
 from sweep.core.ending import HOPELESS_AFTER
-from sweep.core.spec import Budget, Metric
+from sweep.core.spec import Budget, Metric, Scheduler
 
 
 def test_study_whose_first_trials_all_fail_ends_early():
@@ -17,6 +17,18 @@ def test_study_whose_first_trials_all_fail_ends_early():
         run.end(trial, attempt, "failed", "ImportError: no module named timm")
     assert len(run.machine.trials) == HOPELESS_AFTER
     assert run.ended()[0].reason.startswith("the first 3 trials all failed")
+
+
+def test_trial_that_has_paused_has_not_failed():
+    run = Run(small_spec(budget=Budget(trials=50), scheduler=Scheduler(max_t=9, promote=True)), slots=1)
+    run.begin()
+    trial, attempt = run.start()
+    assert run.report(trial, attempt, 1, loss=0.1).action == "pause"
+    run.end(trial, attempt, "stopped")
+    for _ in range(HOPELESS_AFTER + 1):
+        trial, attempt = run.start()
+        run.end(trial, attempt, "failed", "ValueError: lr is too high")
+    assert run.machine.ending is None
 
 
 def test_time_budget_stops_running_trials_at_their_next_report():
