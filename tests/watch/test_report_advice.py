@@ -48,6 +48,16 @@ def test_a_range_that_begins_at_0_is_not_passed():
     assert "x" not in found or found["x"].low == 0.0
 
 
+def test_a_range_above_0_stays_above_0():
+    assert 0 < named(acted(peak=0.1, parameter=FloatRange(min=0.1, max=1.0)))["x"].low < 0.1
+    assert named(acted(peak=2, parameter=IntRange(min=2, max=8)))["x"].low == 1
+
+
+def test_a_count_that_begins_at_1_is_not_passed():
+    found = named(acted(peak=1, parameter=IntRange(min=1, max=4)))
+    assert "x" not in found or found["x"].low == 1
+
+
 def test_a_range_that_the_best_leave_empty_becomes_narrower():
     one = named(acted(peak=0.5))["x"]
     assert one.kind == "narrower"

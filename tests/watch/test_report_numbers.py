@@ -9,7 +9,7 @@ from plays import Play, new_spec
 from written import written
 
 from sweep.core import events as ev
-from sweep.core.spec import Budget, Choice, FloatRange, Scheduler, Search
+from sweep.core.spec import Budget, Choice, FloatRange, IntRange, Scheduler, Search
 from sweep.core.trial import TrialState
 from sweep.watch.report import comparing, failures, importance, occupancy, story
 from sweep.watch.report.axes import Axis, axes
@@ -36,6 +36,14 @@ def test_places_on_a_log_axis_are_decimal_logarithms_and_come_back():
     assert axis.place({"lr": 1e-3}) == pytest.approx(-3)
     assert axis.value(-3) == pytest.approx(1e-3)
     assert axis.ticks() == ([-5, -4, -3, -2, -1], ["1e-05", "0.0001", "0.001", "0.01", "0.1"])
+
+
+def test_marks_are_values_that_the_parameter_can_have():
+    assert Axis("layers", IntRange(min=1, max=4), 1, 4).ticks() == ([1, 2, 3, 4], ["1", "2", "3", "4"])
+    width = Axis("width", IntRange(min=16, max=512, log=True), math.log10(16), math.log10(512))
+    assert width.ticks()[1] == ["20", "50", "100", "200", "500"]
+    narrow = Axis("lr", FloatRange(min=2e-3, max=3e-2, log=True), math.log10(2e-3), math.log10(3e-2))
+    assert narrow.ticks()[1] == ["0.002", "0.005", "0.01", "0.02"]
 
 
 def test_places_of_a_list_are_those_in_the_list():

@@ -112,11 +112,15 @@ def _of(axis: Axis, places: Sequence[float]) -> Advice | None:
 
 
 def _lower(axis: Axis) -> float | None:
-    """A place below a range; None where its end is 0, which is seldom passed on purpose."""
-    if not axis.log and axis.low == 0:
-        return None
+    """A place below a range; None where there is none.
+
+    A range above 0 stays above 0, and one of counts at 1 or more: a size of 0 would fail.
+    """
     below = axis.low - FARTHER * (axis.high - axis.low)
-    return below if axis.log or axis.low < 0 else max(0.0, below)
+    if axis.log or axis.low < 0:
+        return below
+    least = 1.0 if isinstance(axis.parameter, IntRange) else axis.low / 2
+    return max(least, below) if least < axis.low else None
 
 
 def _advice(axis: Axis, kind: Literal["wider", "narrower"], text: str, low: float, high: float) -> Advice:

@@ -10,10 +10,13 @@ from typing import Any
 from sweep.core.parameters import Choice, Constant, FloatRange, IntRange, Parameter
 from sweep.core.space import Space
 from sweep.core.values import place_in
-from sweep.watch.text import number, shown
+from sweep.watch.text import shown
 
 ABSENT = "not used"
 """How the place of trials is called that don't have the parameter."""
+
+_MARKS = 6
+"""Steps between the marks of an axis of whole numbers, at most."""
 
 _DECADES = 6
 """Of a log axis that each have a tick."""
@@ -69,12 +72,23 @@ class Axis:
                 map(shown, self.parameter.values)
             )
         if not self.log:
-            return None
+            return self._whole()
         first, last = math.ceil(self.low), math.floor(self.high)
         places = [float(place) for place in range(first, last + 1, max(1, (last - first) // _DECADES))]
-        if len(places) < 2:  # noqa: PLR2004 - less than a decade
+        if len(places) < 3:  # noqa: PLR2004 - a decade or two
+            values = [digit * 10.0**power for power in range(first - 1, last + 1) for digit in (1, 2, 5)]
+            places = [place for value in values if self.low <= (place := math.log10(value)) <= self.high]
+        if len(places) < 2:  # noqa: PLR2004 - a part of a decade
             places = [self.low + (self.high - self.low) * part / 4 for part in range(5)]
-        return places, [number(10**place) for place in places]
+        return places, [shown(self.value(place)) for place in places]
+
+    def _whole(self) -> tuple[list[float], list[str]] | None:
+        """Marks of an even axis of whole numbers; others have those that its drawing puts there."""
+        if not isinstance(self.parameter, IntRange):
+            return None
+        step = max(1, math.ceil((self.high - self.low) / _MARKS))
+        values = list(range(round(self.low), round(self.high) + 1, step))
+        return [float(value) for value in values], [str(value) for value in values]
 
 
 def axes(space: Space, configs: Sequence[Mapping[str, Any]]) -> list[Axis]:

@@ -23,6 +23,9 @@ ROW = 26
 DIGITS = 5
 """Of a number in a figure: more can't be seen, and each costs a byte a point."""
 
+_EACH = 10
+"""The most epochs that are marked one by one."""
+
 _MINUTES, _HOURS = 600.0, 3 * 3600.0
 _LOG_FROM = 30.0
 """Values whose largest is so many times the smallest are drawn on a log scale."""
@@ -94,6 +97,11 @@ def value_axis(subject: Subject, values: Sequence[float]) -> Json:
         }
     room = 0.04 * ((high - low) or abs(high) or 1.0)
     return {"title": subject.metric, "range": short([low - room, high + room])}
+
+
+def fidelity_axis(time_attr: str, last: int) -> Json:
+    """An axis of epochs or steps: none is marked between two of them."""
+    return {"title": time_attr, **({"dtick": 1} if last <= _EACH else {})}
 
 
 def drawn_range(values: Sequence[float], *, best_low: bool) -> tuple[float, float]:

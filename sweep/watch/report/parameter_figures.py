@@ -15,6 +15,9 @@ from sweep.watch.text import number
 MOST_AXES = 10
 SLICE_COLUMNS = 3
 
+_MARK = 12
+"""Characters of a mark in parallel coordinates."""
+
 SCALE = [[0, "--scale-best"], [0.5, "--scale-middle"], [1, "--scale-worst"]]
 AGES = [[0, "--age-first"], [1, "--age-last"]]
 
@@ -35,12 +38,13 @@ def importance(subject: Subject) -> Figure | None:
     }]  # fmt: skip
     layout = {
         "height": max(200, 90 + ROW * len(weights)), "showlegend": False, "margin": {"l": 130},
-        "xaxis": {"title": "part of what is lost by shuffling", "rangemode": "tozero"}, "yaxis": {"type": "category"},
+        "xaxis": {"title": "share of all importance", "rangemode": "tozero"}, "yaxis": {"type": "category"},
     }  # fmt: skip
     note = (
         f"How much worse a forest predicts {subject.metric} of trials it hasn't seen when a parameter's values are"
-        f" shuffled among them; bars cover 8 of 10 splits. {len(found.compared.trials)} trials at {subject.time_attr}"
-        f" {found.compared.t}; the forest explains {found.explained:.0%} of their variance."
+        f" shuffled among them; the thin lines cover 8 of 10 ways to split the trials."
+        f" {len(found.compared.trials)} trials at {subject.time_attr} {found.compared.t};"
+        f" the forest explains {found.explained:.0%} of their variance."
     )
     return Figure("importance", "What mattered", note, data, layout)
 
@@ -150,8 +154,13 @@ def _dimension(axis: Axis, trials: Sequence[Trial]) -> Json:
         ends[0] = below
         places = [below if place is None else place for place in places]
     if ticks is not None:
-        dimension |= {"tickvals": short(ticks[0]), "ticktext": ticks[1]}
+        dimension |= {"tickvals": short(ticks[0]), "ticktext": [_cut(text) for text in ticks[1]]}
     return {**dimension, "values": short(places), "range": short(ends)}
+
+
+def _cut(text: str) -> str:
+    """A mark that doesn't reach over the next axis."""
+    return text if len(text) <= _MARK else f"{text[: _MARK - 1]}…"
 
 
 def _points(axis: Axis, trials: Sequence[Trial], values: Sequence[float]) -> tuple[list[Any], list[Any], list[int]]:

@@ -6,7 +6,17 @@ import math
 
 from sweep.core.trial import Trial
 from sweep.watch.report import comparing
-from sweep.watch.report.drawing import Figure, bar, in_order, literal, markers, short, unit_of, value_axis
+from sweep.watch.report.drawing import (
+    Figure,
+    bar,
+    fidelity_axis,
+    in_order,
+    literal,
+    markers,
+    short,
+    unit_of,
+    value_axis,
+)
 from sweep.watch.report.occupancy import FATES
 from sweep.watch.report.subject import Subject, best_so_far
 
@@ -111,7 +121,9 @@ def curves(subject: Subject) -> Figure | None:
          "line": {"color": "--muted", "width": 1, "dash": "dot"}}
         for t in rungs
     ]  # fmt: skip
-    layout = {"xaxis": {"title": subject.time_attr}, "yaxis": value_axis(subject, values), "shapes": lines}
+    last = max(report.t for trial in subject.searched() for report in trial.reports)
+    axes = {"xaxis": fidelity_axis(subject.time_attr, last), "yaxis": value_axis(subject, values)}
+    layout = {**axes, "shapes": lines}
     note = "Every report. Dotted lines are rungs, where trials were judged." if rungs else "Every report."
     return Figure("curves", "Learning curves", note, data, layout)
 

@@ -8,7 +8,7 @@ from typing import Any
 from sweep.core.study import StudyMachine
 from sweep.core.trial import Trial
 from sweep.watch.report import comparing
-from sweep.watch.report.drawing import Figure
+from sweep.watch.report.drawing import Figure, fidelity_axis
 from sweep.watch.words import trial_state
 
 
@@ -32,7 +32,7 @@ def trial_figure(study: StudyMachine, trial: Trial, *, live: bool) -> dict[str, 
          "line": {"color": "--muted", "width": 1, "dash": "dot"}}
         for t in comparing.rungs(study)[:-1] if t <= last
     ]  # fmt: skip
-    layout = {"xaxis": {"title": time_attr}, "yaxis": {"title": name}, "shapes": lines, "height": 320}
+    layout = {"xaxis": fidelity_axis(time_attr, last), "yaxis": {"title": name}, "shapes": lines, "height": 320}
     return Figure("curve", "Learning curve", "", data, layout).plain()
 
 
