@@ -64,6 +64,8 @@ class Books:
             book.pop(trial.number, None)
             if state is where:
                 book[trial.number] = trial
+        if state is TrialState.PAUSED:
+            trial.attempts[-1].paused = True
         self.failed += (state is TrialState.FAILED) - (before is TrialState.FAILED)
         self.worked |= state is TrialState.PAUSED or (state.final and state is not TrialState.FAILED)
 

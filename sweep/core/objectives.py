@@ -66,6 +66,11 @@ class Objectives:
         self._plain = len(self.goals) == 1 and not self.bounds
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """The objectives' names, in the file's order."""
+        return tuple(metric.name for metric in self.goals)
+
+    @property
     def name(self) -> str:
         """The first objective's name."""
         return self.first.name

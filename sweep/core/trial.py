@@ -95,7 +95,11 @@ class Origin:
 
 @dataclass
 class Attempt:
-    """One placement of a trial."""
+    """One placement of a trial.
+
+    Attributes:
+        paused: whether it ended because its trial paused; to its process, whose `outcome` that is, it was interrupted.
+    """
 
     number: int
     started: float
@@ -107,6 +111,7 @@ class Attempt:
     outcome: Outcome | None = None
     error: str | None = None
     cause: Cause | None = None
+    paused: bool = False
 
 
 @dataclass

@@ -63,7 +63,7 @@ class RayMetrics:
             case ev.Reported():
                 self._reports.inc(1, self._tags)
                 self._contend(study, event)
-            case ev.Decided() if event.action != "advance" or event.rung is not None:
+            case ev.Decided() if event.rung is not None or event.action not in ("advance", "pause"):
                 self._decisions.inc(1, {**self._tags, "action": event.action})
             case ev.AttemptStarted():
                 trial = study.trials[event.trial]
@@ -84,7 +84,9 @@ class RayMetrics:
 
     def _ended(self, trial: Trial, event: ev.AttemptEnded) -> None:
         attempt = trial.attempts[event.attempt - 1]
-        seconds, tags = max(0.0, event.time - attempt.started), {**self._tags, "outcome": event.outcome}
+        # A trial that pauses isn't interrupted, whatever its process was told.
+        outcome = "paused" if attempt.paused and event.outcome == "interrupted" else event.outcome
+        seconds, tags = max(0.0, event.time - attempt.started), {**self._tags, "outcome": outcome}
         _add(self._seconds, seconds, tags)
         _add(self._gpu, seconds * (attempt.gpu or 0.0), tags)
         if event.outcome in ("failed", "lost"):

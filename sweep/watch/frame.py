@@ -15,7 +15,7 @@ from sweep.core.space import varying
 from sweep.store.paths import StudyPaths
 from sweep.watch.tails import Tails, alike, brief
 from sweep.watch.tally import Failure, Running, Tally
-from sweep.watch.text import Glyphs, counted, duration, number, shown
+from sweep.watch.text import Glyphs, counted, duration, measured, number, shown
 
 DECISIONS = 5
 _PARAMETER_WIDTH = 10
@@ -154,10 +154,12 @@ def _best(tally: Tally, canvas: Canvas) -> Text:
     best, time_attr = tally.best, tally.spec.scheduler.time_attr
     if best is None:
         return canvas.line(("best ", "dim"), (f"no {tally.metric.name} yet", "dim"))
+    others = measured(tally.metric.names[1:], best.metrics)
     return canvas.line(
         ("best ", "dim"),
         (f"{tally.metric.name} ", ""),
         (number(best.value), "bold green"),
+        (f", {others}" if others else "", ""),
         (f"  trial {best.trial} at {time_attr} {best.t}", ""),
     )
 

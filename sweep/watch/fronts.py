@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sweep.core.space import constants
 from sweep.core.study import StudyMachine
-from sweep.watch.text import Glyphs, number, shown
+from sweep.watch.text import Glyphs, counted, number, shown
 from sweep.watch.view import Cell, stacked, table
 
 if TYPE_CHECKING:
@@ -33,6 +33,11 @@ def front(study: StudyMachine) -> list[dict[str, Any]] | None:
                 "config": trial.config_in(report.attempt),
             })  # fmt: skip
     return found
+
+
+def front_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """How many trials are on the front, and what that means."""
+    return f"{counted(len(rows), 'trial')} that no other beats in all"
 
 
 def nearest(study: StudyMachine) -> str | None:

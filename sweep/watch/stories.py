@@ -10,12 +10,12 @@ from sweep.core.trial import Attempt, Report, Trial
 from sweep.errors import InputError
 from sweep.store.kept import Kept
 from sweep.store.paths import StudyPaths
-from sweep.watch.fronts import front, front_table, nearest
+from sweep.watch.fronts import front, front_table, front_text, nearest
 from sweep.watch.outlooks import repeats, repeats_rows
 from sweep.watch.tails import Tails, brief
-from sweep.watch.text import Glyphs, counted, duration, last_line, number, plain, shown
+from sweep.watch.text import Glyphs, counted, duration, last_line, measured, number, plain, shown
 from sweep.watch.view import Cell, Hanging, View, facts, note, stacked, table, whole_columns
-from sweep.watch.words import outcome_word, trial_state
+from sweep.watch.words import News, outcome_word, trial_state
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -84,7 +84,7 @@ def config_table(config: dict[str, Any], glyphs: Glyphs) -> RenderableType:
 def _draw_best(study: StudyMachine, data: dict[str, Any], trial: Trial, glyphs: Glyphs) -> RenderableType:
     time_attr = study.spec.scheduler.time_attr
     rows: list[tuple[str, Cell]] = [
-        ("best", (f"{data['metric']} {number(data['value'])}", "bold green")),
+        ("best", (measured(study.metric.names, data["metrics"]), "bold green")),
         ("trial", f"{data['trial']} ({data['state']}), at {time_attr} {data['t']}"),
         ("curve", _spark(study, trial, glyphs)),
         ("checkpoint", data["checkpoint"] or "none on the disk"),
@@ -92,7 +92,7 @@ def _draw_best(study: StudyMachine, data: dict[str, Any], trial: Trial, glyphs: 
     ]
     parts: list[RenderableType] = [facts(rows, glyphs), config_table(data["config"], glyphs)]
     if data["front"]:
-        parts.append(note(f"The front: {counted(len(data['front']), 'trial')} that no other beats in all.", glyphs))
+        parts.append(note(f"The front: {front_text(data['front'])}.", glyphs))
         parts.append(front_table(study, data["front"], glyphs))
     return stacked(parts)
 
@@ -184,7 +184,7 @@ def _draw_story(study: StudyMachine, data: dict[str, Any], trial: Trial, glyphs:
         ("trial", (f"{data['trial']} of {data['study']}", "bold")),
         ("state", f"{data['state']}{': ' if data['reason'] else ''}{data['reason']}"),
         ("repeats", "" if data["repeat_of"] is None else f"trial {data['repeat_of']}, with another seed"),
-        (study.metric.name, number(data["value"])),
+        *_values(study, trial),
         ("curve", _spark(study, trial, glyphs)),
         ("checkpoint", data["checkpoint"] or ""),
     ]
@@ -202,12 +202,19 @@ def _draw_story(study: StudyMachine, data: dict[str, Any], trial: Trial, glyphs:
             more.append((f"log {each['attempt']}", each["log"]))
             more += [("", (line, "dim")) for line in brief(each["tail"] or "", each["error"] or "", STORY_LINES)]
         parts.append(facts(more, glyphs))
-    # That a trial goes on between two rungs is no news.
-    told = [each for each in data["decisions"] if each["action"] != "advance" or each["rung"] is not None]
+    news = News()
+    told = [each for each in study.decisions if each.trial == trial.number and news.tells(each)]
     if told:
-        cells: list[list[Cell]] = [[str(each["t"]), each["action"], each["reason"]] for each in told]
+        cells: list[list[Cell]] = [[str(each.t), each.action, each.reason] for each in told]
         parts.append(table([(time_attr, "r"), ("decision", "l"), ("reason", "f")], cells, glyphs))
     return stacked(parts)
+
+
+def _values(study: StudyMachine, trial: Trial) -> list[tuple[str, Cell]]:
+    """Each objective with its value in the trial's best report."""
+    report = trial.best(study.metric)
+    metrics = report.metrics if report else {}
+    return [(name, number(metrics.get(name))) for name in study.metric.names]
 
 
 def _report_table(study: StudyMachine, trial: Trial, glyphs: Glyphs, width: int) -> list[RenderableType]:

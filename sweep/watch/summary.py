@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from sweep.core.study import StudyMachine
 from sweep.core.trial import TrialState
 from sweep.store.paths import Place, StudyPaths, place
+from sweep.watch.fronts import front, front_text
 from sweep.watch.outlooks import outlook, outlook_text, repeats, repeats_rows
 from sweep.watch.stories import best_checkpoint, config_table
 from sweep.watch.tables import failure_table, failures
-from sweep.watch.text import Glyphs, duration, number, plain
+from sweep.watch.text import Glyphs, duration, measured, number, plain
 from sweep.watch.view import Cell, View, commands, facts, note, stacked
 from sweep.watch.words import counts_text, state_word, trial_counts
 
@@ -39,10 +40,12 @@ def summary(study: StudyMachine, paths: StudyPaths) -> View:
         "best": None if trial is None or report is None else {
             "trial": trial.number,
             "value": report.metrics[study.metric.name],
+            "values": {name: report.metrics[name] for name in study.metric.names},
             "t": report.t,
             "config": trial.config,
             **best_checkpoint(study, paths, trial),
         },
+        "front": front(study),
         "spent": spent(study),
         "repeats": repeats(study),
         "outlook": outlook(study),
@@ -124,7 +127,9 @@ def _facts(study: StudyMachine, data: dict[str, Any]) -> list[tuple[str, Cell]]:
     rows: list[tuple[str, Cell]] = [("study", (data["study"], "bold")), ("ended", ended)]
     if top is not None:
         where = f"trial {top['trial']} at {study.spec.scheduler.time_attr} {top['t']}"
-        rows += [("best", (f"{data['metric']} {number(top['value'])}  {where}", "bold green"))]
+        rows.append(("best", (f"{measured(top['values'], top['values'])}  {where}", "bold green")))
+    if data["front"]:
+        rows.append(("front", f"{front_text(data['front'])}: sweep best {data['study']}"))
     rows += [("trials", counts or "none"), ("time", duration(data["elapsed_s"]))]
     if data["cost"] is not None:
         rows.append(("cost", number(data["cost"])))

@@ -10,11 +10,11 @@ from sweep.core import plan
 from sweep.core.study import StudyMachine
 from sweep.core.trial import Trial, TrialState
 from sweep.store.paths import StudyPaths
-from sweep.watch.fronts import front, nearest
+from sweep.watch.fronts import front, front_text, nearest
 from sweep.watch.outlooks import outlook, outlook_text, repeats, repeats_rows
 from sweep.watch.stories import best, trial_story
 from sweep.watch.tails import Tails, alike, brief
-from sweep.watch.text import Glyphs, duration, number, plain
+from sweep.watch.text import Glyphs, duration, measured, number, plain
 from sweep.watch.trials import trials_csv, trials_table
 from sweep.watch.view import Cell, Hanging, View, facts, note, stacked, table
 from sweep.watch.words import STUDY_STYLES, counts_text, outcome_word, state_word, trial_counts
@@ -137,7 +137,8 @@ def _best(study: StudyMachine) -> dict[str, Any] | None:
     if trial is None or report is None:
         return None
     name = study.metric.name
-    return {"trial": trial.number, "metric": name, "value": report.metrics[name], "t": report.t}
+    values = {each: report.metrics[each] for each in study.metric.names}
+    return {"trial": trial.number, "metric": name, "value": report.metrics[name], "values": values, "t": report.t}
 
 
 def budget(study: StudyMachine) -> dict[str, dict[str, float]]:
@@ -226,11 +227,11 @@ def _draw_status(data: dict[str, Any], study: StudyMachine, glyphs: Glyphs) -> R
         ("trials", counts or "none yet"),
         (
             "best",
-            f"{top['metric']} {number(top['value'])}, trial {top['trial']} at {time_attr} {top['t']}"
+            f"{measured(top['values'], top['values'])}, trial {top['trial']} at {time_attr} {top['t']}"
             if top
             else data["nearest"] or "-",
         ),
-        ("front", f"{len(data['front'])} trials that no other beats in all: sweep best" if data["front"] else ""),
+        ("front", f"{front_text(data['front'])}: sweep best {data['study']}" if data["front"] else ""),
         *(repeats_rows(data["repeats"]) if data["repeats"] else []),
         ("outlook", outlook_text(study.metric.name, data["outlook"]) if data["outlook"] else ""),
         ("elapsed", duration(data["elapsed_s"])),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +16,7 @@ from sweep.core.spec import StudySpec
 from sweep.core.study import StudyMachine
 from sweep.core.trial import Trial, TrialState
 from sweep.watch.text import last_line
+from sweep.watch.words import News
 
 CURVE = 16
 """Values of a running trial that are kept for its sparkline."""
@@ -28,11 +30,12 @@ ENOUGH_ENDED = 5
 
 @dataclass(frozen=True)
 class Best:
-    """The best value so far, and where it was reached."""
+    """The best value so far, where it was reached, and what was reported with it."""
 
     value: float
     trial: int
     t: int
+    metrics: Mapping[str, float]
 
 
 @dataclass
@@ -131,6 +134,7 @@ class Tally:
         self._elapsed_s = self._time = self._run_time = 0.0
         self._ended_before = 0
         self._fresh = True
+        self._news = News()
 
     @property
     def created(self) -> int:
@@ -219,8 +223,7 @@ class Tally:
                 self._start(study.trials[event.trial])
             case ev.Reported():
                 self._report(study.trials[event.trial], event)
-            case ev.Decided() if event.action != "advance" or event.rung is not None:
-                # That a trial goes on between two rungs is no news.
+            case ev.Decided() if self._news.tells(event):
                 self.decisions.append(event)
                 # A paused one may go on.
                 self._see(study.trials[event.trial])
@@ -247,8 +250,7 @@ class Tally:
                 self._start(trial)
         self._find_best(study)
         if self._fresh:
-            told = [each for each in study.decisions if each.action != "advance" or each.rung is not None]
-            self.decisions.extend(told[-RECENT:])
+            self.decisions.extend([each for each in study.decisions if self._news.tells(each)][-RECENT:])
             failed = [trial for trial in study.trials.values() if trial.state is TrialState.FAILED]
             self.failures.extend(Failure(each.number, len(each.attempts), each.reason, final=True) for each in failed)
 
@@ -294,7 +296,7 @@ class Tally:
             return
         within = not any(excess > 0 for excess in self.metric.excess(event.metrics))
         if value is not None and math.isfinite(value) and within:
-            self._contend(Best(value, trial.number, t))
+            self._contend(Best(value, trial.number, t, event.metrics))
         self._pass_rungs(before, t, value)
 
     def _pass_rungs(self, before: int, t: int, value: float | None) -> None:
@@ -317,7 +319,8 @@ class Tally:
     def _find_best(self, study: StudyMachine) -> None:
         trial = study.best
         report = trial.best(self.metric) if trial else None
-        self.best = Best(report.metrics[self.metric.name], trial.number, report.t) if trial and report else None
+        found = trial and report and Best(report.metrics[self.metric.name], trial.number, report.t, report.metrics)
+        self.best = found or None
 
     def _end(self, study: StudyMachine, trial: Trial, event: ev.AttemptEnded) -> None:
         self._see(trial)

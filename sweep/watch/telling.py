@@ -9,7 +9,7 @@ from sweep.core.trial import Trial, TrialState
 from sweep.store.paths import StudyPaths
 from sweep.watch.tails import Tails, alike, brief
 from sweep.watch.tally import Tally, tally_for
-from sweep.watch.text import counted, duration, last_line, number, sentence, shown
+from sweep.watch.text import counted, duration, last_line, measured, number, sentence, shown
 
 
 class Teller:
@@ -46,7 +46,10 @@ class Teller:
         if isinstance(event, ev.Reported) and new is not None and (best is None or new.trial != best.trial):
             # Only when another trial takes the lead: one that improves on itself would say so at each report.
             place = f"trial {new.trial} at {study.spec.scheduler.time_attr} {new.t}"
-            lines.append(f"best so far: {study.metric.name} {number(new.value)}, {place}")
+            if study.metric.several:
+                lines.append(f"best {study.metric.name} so far: {measured(study.metric.names, new.metrics)}, {place}")
+            else:
+                lines.append(f"best so far: {study.metric.name} {number(new.value)}, {place}")
         return lines
 
     def _told(self, study: StudyMachine, event: ev.AnyEvent) -> list[str]:
@@ -78,11 +81,12 @@ class Teller:
         if trial.state is TrialState.FAILED:
             return [f"{name} failed: {self._cause(trial, event)}", *self._last_words(trial, event)]
         if trial.state.final:
-            value = f"{study.metric.name} {number(trial.value(study.metric))}"
+            value = _measured(study, trial)
             # The reason is the decision's: a line of its own for that would say it twice.
             place = f"{study.spec.scheduler.time_attr} {trial.t}"
             top = self._tally.best if self._tally else None
-            best = ", the best so far" if top and top.trial == trial.number else ""
+            what = f"best {study.metric.name}" if study.metric.several else "best"
+            best = f", the {what} so far" if top and top.trial == trial.number else ""
             return [f"{name} {trial.state.value} at {place}: {value}{best}; {trial.reason}"]
         if event.outcome in ("failed", "lost"):
             again = f"{name}, attempt {event.attempt} {event.outcome}, will be tried again"
@@ -91,7 +95,7 @@ class Teller:
         if waits is not None and event.outcome == "moved":
             return [f"{name} moves at {study.spec.scheduler.time_attr} {trial.t}: {waits}"]
         if waits is not None and trial.state is TrialState.PAUSED:
-            value = f"{study.metric.name} {number(trial.value(study.metric))}"
+            value = _measured(study, trial)
             return [f"{name} pauses at {study.spec.scheduler.time_attr} {trial.t}: {value}; {waits}"]
         return [f"{name}, attempt {event.attempt} {event.outcome}: the trial is {trial.state.value}"]
 
@@ -110,6 +114,12 @@ class Teller:
             return []
         self._failed.add(alike(told))
         return [f"  {line}" for line in brief(self._tails.of(trial.number, event.attempt)[1], told)]
+
+
+def _measured(study: StudyMachine, trial: Trial) -> str:
+    """A trial's best report, in each objective."""
+    report = trial.best(study.metric)
+    return measured(study.metric.names, report.metrics if report else {})
 
 
 def _started(study: StudyMachine, event: ev.AttemptStarted, chosen: ev.WentOn | None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,11 @@ def shown(value: Any) -> str:
     if isinstance(value, float):
         return number(value)
     return json.dumps(value, default=str)
+
+
+def measured(names: Iterable[str], metrics: Mapping[str, float | None]) -> str:
+    """Metrics with their values: "val_loss 0.312, latency_ms 4.1"."""
+    return ", ".join(f"{name} {number(metrics.get(name))}" for name in names)
 
 
 def counted(count: int, noun: str) -> str:

@@ -127,12 +127,12 @@ def _draw_fitting(
 ) -> RenderableType:
     """What people look at first, and as many of the varying parameters as there is room for; no column is cut."""
     same = constants(study.spec)
-    objective = known.unambiguous(study.metric.name, "metric")
+    objectives = [known.unambiguous(name, "metric") for name in study.metric.names]
     params = [known.unambiguous(name, "param") for name in known.params if name not in same]
     repeats = ["repeat_of"] if any(trial.repeat_of is not None for trial in trials) else []
-    names = ["trial", "state", *repeats, "t", objective, *params, "seconds"]
+    names = ["trial", "state", *repeats, "t", *objectives, *params, "seconds"]
     heads, rows = _drawn(study, known, trials, names)
-    first = [names.index(name) for name in ("trial", "state", *repeats, objective, "t", "seconds")]
+    first = [names.index(name) for name in ("trial", "state", *repeats, *objectives, "t", "seconds")]
     kept = whole_columns(heads, rows, glyphs, width, first)
     drawn = table([heads[i] for i in kept], [[row[i] for i in kept] for row in rows], glyphs)
     left_out = len(names) - len(kept)

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from typing import Literal
 
+from sweep.core.events import Decided
 from sweep.core.study import StudyMachine
 from sweep.core.trial import Attempt, Trial, TrialState
 
 StudyWord = Literal["running", "paused", "complete", "interrupted"]
+
+_PAUSES = ("pause", "move")
 
 STUDY_STYLES = {"running": "cyan", "paused": "yellow", "complete": "green", "interrupted": "yellow"}
 
@@ -34,7 +37,30 @@ def trial_state(trial: Trial, *, live: bool) -> TrialState:
 
 def outcome_word(attempt: Attempt, *, live: bool) -> str:
     """How an attempt ended, or that it runs; one whose driver is gone is lost, as a resume will note."""
+    if attempt.paused and attempt.outcome == "interrupted":
+        return "paused"
     return attempt.outcome or ("running" if live else "lost")
+
+
+class News:
+    """Which decisions tell something.
+
+    That a trial goes on between two rungs does not. Nor does what is answered to the steps that a trial had done ahead
+    when it was told to pause or to move: that it does so.
+    """
+
+    def __init__(self) -> None:
+        self._before: dict[int, Decided] = {}
+
+    def tells(self, event: Decided) -> bool:
+        """Whether this one does; asked of each, in their order."""
+        before = self._before.get(event.trial)
+        self._before[event.trial] = event
+        if event.rung is not None:
+            return True
+        return event.action != "advance" and not (
+            event.action in _PAUSES and before is not None and before.action == event.action
+        )
 
 
 def trial_counts(study: StudyMachine, *, live: bool) -> dict[str, int]:

@@ -3,20 +3,36 @@
 from dataclasses import replace
 
 import pytest
+from plays import drawn
 
+from sweep.core.events import Decided
 from sweep.core.plan import make
 from sweep.core.spec import Budget, FloatRange, Metric, Scheduler, Search, StudySpec
+from sweep.core.study import StudyMachine
+from sweep.core.trial import TrialState
 from sweep.executors.simulated import Course
 from sweep.simulating import simulate
 from sweep.store.paths import study_paths
 from sweep.watch.outlooks import repeats_text
 from sweep.watch.plan import plan_view
+from sweep.watch.summary import summary
 from sweep.watch.tables import best, status, trial_story, trials_table
+from sweep.watch.telling import Teller
+from sweep.watch.text import number
+from sweep.watch.words import News
 
 LOSS = Metric(name="loss", goal="minimize")
 
 
-def done(*metrics, crash_at_s=None, trials=9, repeats=0, **rules):
+def done(*metrics, **rules):
+    return run(*metrics, **rules).machine
+
+
+def history(*metrics, **rules):
+    return run(*metrics, **rules).log.events()
+
+
+def run(*metrics, crash_at_s=None, trials=9, repeats=0, **rules):
     spec = StudySpec(
         name="s",
         entrypoint="m:train",
@@ -26,12 +42,11 @@ def done(*metrics, crash_at_s=None, trials=9, repeats=0, **rules):
         scheduler=Scheduler(**{"max_t": 9, **rules}),
         budget=Budget(trials=trials),
     )
-    run = simulate(
+    return simulate(
         spec,
         lambda config: Course({"loss": [config["x"] + 1 / t for t in range(1, 10)], "size": [1 - config["x"]] * 9}),
         crash_at_s=crash_at_s,
     )
-    return run.machine
 
 
 @pytest.fixture
@@ -48,6 +63,26 @@ def test_best_lists_the_front_and_status_counts_it(paths):
     losses = [row["values"]["loss"] for row in view.data["front"]]
     assert losses == sorted(losses)
     assert status(study, paths).data["front"] == view.data["front"]
+
+
+def test_every_view_tells_all_objectives(paths):
+    study = done(LOSS, Metric(name="size", goal="minimize"), type="none")
+    top = study.best.best(study.metric).metrics
+    value = f"loss {number(top['loss'])}, size {number(top['size'])}"
+    for view in (status(study, paths), best(study, paths), summary(study, paths)):
+        assert value in "\n".join(drawn(view, (100, 40)))
+    assert drawn(trials_table(study), (100, 40))[0].split() == ["trial", "state", "epoch", "loss", "size", "x", "time"]
+    story = "\n".join(drawn(trial_story(study, paths, study.best.number), (100, 40)))
+    assert f"size   {number(top['size'])}" in story
+    assert f"front       {len(study.front())} trials" in "\n".join(drawn(summary(study, paths), (100, 40)))
+    said = []
+    teller = Teller(paths)
+    again = StudyMachine(study.spec)
+    for event in history(LOSS, Metric(name="size", goal="minimize"), type="none"):
+        again.handle(event)
+        said += teller.lines(again, event)
+    assert any(f" complete at epoch 9: {value}, the best loss so far; " in line for line in said)
+    assert any(line.startswith("best loss so far: loss ") and ", size " in line for line in said)
 
 
 def test_where_no_trial_keeps_within_the_bounds_the_nearest_is_named(paths):
@@ -91,6 +126,26 @@ def test_paused_trials_say_where_they_stand(paths):
     (rung, *_) = status(study, paths).data["rungs"]
     assert rung["paused"] == len(paused)
     assert status(study, paths).data["trials"]["paused"] == len(paused)
+
+
+def test_attempt_whose_trial_pauses_is_called_paused(paths):
+    study = done(promote=True, crash_at_s=3.5)
+    paused = next(trial for trial in study.trials.values() if trial.state is TrialState.PAUSED)
+    story = trial_story(study, paths, paused.number)
+    assert story.data["attempts"][-1]["outcome"] == "paused"
+    assert status(study, paths).data["attempts"]["paused"]
+
+
+def test_what_is_answered_to_steps_ahead_of_a_pause_is_no_news():
+    def decided(trial, t, action, rung=None):
+        return Decided(time=0.0, trial=trial, t=t, action=action, reason="-", rung=rung)
+
+    events = [
+        decided(1, 1, "pause", 1), decided(2, 1, "advance", 1), decided(1, 2, "pause"), decided(2, 2, "advance"),
+        decided(1, 3, "pause"), decided(1, 3, "pause", 3), decided(2, 3, "pause"),
+    ]  # fmt: skip
+    news = News()
+    assert [event for event in events if news.tells(event)] == [events[0], events[1], events[5], events[6]]
 
 
 def test_story_of_a_variant_says_whose_work_it_took_up(paths):

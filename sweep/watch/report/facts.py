@@ -17,7 +17,7 @@ from sweep.store import events
 from sweep.store.study_folder import StoredStudy
 from sweep.watch.report import advice, failures, importance, occupancy, story
 from sweep.watch.report.subject import Subject
-from sweep.watch.text import counted, duration, number, plain, shown
+from sweep.watch.text import counted, duration, measured, number, plain, shown
 from sweep.watch.words import counts_text, state_word, trial_counts
 
 MOST_TRIALS = 25
@@ -164,11 +164,13 @@ def _tiles(subject: Subject, *, live: bool) -> list[Tile]:
     best = study.best
     report = best.best(study.metric) if best else None
     counts = trial_counts(study, live=live)
+    others = measured(study.metric.names[1:], report.metrics) if report else ""
+    where = f"trial {best.number}, {subject.time_attr} {report.t}" if best and report else "no trial has a value yet"
     tiles = [
         Tile(
             f"best {study.metric.name}",
             number(report.metrics[study.metric.name]) if report else "-",
-            f"trial {best.number}, {subject.time_attr} {report.t}" if best and report else "no trial has a value yet",
+            f"{others}; {where}" if others else where,
         ),
         Tile("trials", str(len(study.trials)), counts_text(counts, live=live) or "none yet"),
         Tile("time", duration(study.elapsed_s), counted(len(subject.runs), "run")),
@@ -179,6 +181,14 @@ def _tiles(subject: Subject, *, live: bool) -> list[Tile]:
     if study.limits.paid:
         tiles.append(Tile("cost", number(study.limits.paid), "in the currency of resources.price"))
     return tiles
+
+
+def front_note(study: StudyMachine) -> str:
+    """Which rows of `trials_table` are the front; nothing where there is one objective."""
+    on_it = len(study.front()) if study.metric.several else 0
+    if on_it < 2:  # noqa: PLR2004 - the first row is the best anyway
+        return ""
+    return f"The first {on_it} are the front: no other trial beats them in all objectives."
 
 
 def trials_table(subject: Subject) -> tuple[list[str], list[list[str]], str]:

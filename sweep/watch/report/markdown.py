@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sweep.core.plan import survival
 from sweep.watch.report import comparing
-from sweep.watch.report.facts import Facts, cost_rows, told_attempts, trials_table
+from sweep.watch.report.facts import Facts, cost_rows, front_note, told_attempts, trials_table
 from sweep.watch.text import number
 
 MOST_ROWS = 10
@@ -50,15 +50,23 @@ def _importance(found: Facts) -> list[str]:
     t = f"{found.subject.time_attr} {learned.compared.t}"
     note = f"{len(learned.compared.trials)} trials at {t}; {learned.explained:.0%} of their variance is explained."
     rows = [
-        [f"`{one.axis.name}`", f"{max(0.0, one.mean):.2f}", f"{one.low:.2f} to {one.high:.2f}", _bar(one.mean)]
+        [f"`{one.axis.name}`", f"{max(0.0, one.mean):.2f}", _spread(one.low, one.high), _bar(one.mean)]
         for one in learned.weights
     ]
-    return ["## What mattered", note, _table(["parameter", "part", "8 of 10 splits", ""], rows)]
+    return ["## What mattered", note, _table(["parameter", "share", "in 8 of 10 splits", ""], rows)]
+
+
+def _spread(low: float, high: float) -> str:
+    # Adding 0 takes the sign from what was rounded to -0.
+    return f"{round(low, 2) + 0.0:.2f} to {round(high, 2) + 0.0:.2f}"
 
 
 def _trials(found: Facts) -> list[str]:
     heads, rows, _ = trials_table(found.subject)
-    return ["## Best trials", _table(heads, rows[:MOST_ROWS])] if rows else []
+    if not rows:
+        return []
+    note = front_note(found.study)
+    return ["## Best trials", *([note] if note else []), _table(heads, rows[:MOST_ROWS])]
 
 
 def _cost(found: Facts) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from sweep.watch.report.comparison import Comparison, comparison_figures
 from sweep.watch.report.drawing import Figure
-from sweep.watch.report.facts import Facts, cost_rows, told_attempts, trials_table
+from sweep.watch.report.facts import Facts, cost_rows, front_note, told_attempts, trials_table
 from sweep.watch.report.figures import figures
 from sweep.watch.text import number
 
@@ -37,7 +37,7 @@ def page(found: Facts) -> str:
         tiles=found.tiles,
         story=found.story,
         cost=_cost(found),
-        trials={"heads": heads, "rows": rows, "more": more},
+        trials={"heads": heads, "rows": rows, "more": more, "note": front_note(found.study)},
         failures=[
             {"text": cause.text, "count": told_attempts(cause), "log": str(cause.log), "tail": cause.tail}
             for cause in found.causes

@@ -17,6 +17,7 @@ from sweep.watch.stories import trial_story
 from sweep.watch.tables import study_row
 from sweep.watch.tails import Tails
 from sweep.watch.tally import Tally, tally_for
+from sweep.watch.text import measured
 from sweep.watch.ui.rows import Rows
 from sweep.watch.ui.standing import standing
 from sweep.watch.ui.trial_figure import trial_figure
@@ -134,10 +135,11 @@ class Feed:
             machine = self._follower.machine
             view = trial_story(machine, self.paths, number, live=self._live)
             trial = machine.trials[number]
-            best = machine.best
+            best, report = machine.best, trial.best(machine.metric)
             return {
                 **view.data,
                 "metric": machine.metric.name,
+                "others": measured(machine.metric.names[1:], report.metrics) if report else "",
                 "time_attr": machine.spec.scheduler.time_attr,
                 "max_t": machine.spec.scheduler.max_t,
                 "live": self._live,

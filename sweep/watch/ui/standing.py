@@ -9,7 +9,7 @@ from sweep.core.study import StudyMachine
 from sweep.watch.tables import budget
 from sweep.watch.tails import Tails
 from sweep.watch.tally import Failure, Running, Tally
-from sweep.watch.text import plain, shown
+from sweep.watch.text import measured, plain, shown
 from sweep.watch.words import state_word
 
 FAILURES = 6
@@ -38,7 +38,12 @@ def standing(study: StudyMachine, tally: Tally, tails: Tails, *, live: bool, now
         "goal": study.metric.goal,
         "time_attr": study.spec.scheduler.time_attr,
         "max_t": study.spec.scheduler.max_t,
-        "best": tally.best and {"value": tally.best.value, "trial": tally.best.trial, "t": tally.best.t},
+        "best": tally.best and {
+            "value": tally.best.value,
+            "others": measured(study.metric.names[1:], tally.best.metrics),
+            "trial": tally.best.trial,
+            "t": tally.best.t,
+        },
         "front": front,
         "trials": {"proposed": tally.proposed, "limit": tally.trial_limit, "repeats": tally.created - tally.proposed},
         "counts": _counts(tally, live=live),

@@ -29,7 +29,8 @@ function showTiles() {
   const { best, trials, budget, left } = state;
   const list = [{
     name: `best ${state.metric}`, value: best ? number(best.value) : "-",
-    more: best ? el("span", {}, trialLink(best.trial), ` at ${state.time_attr} ${best.t}`) : "no trial has a value yet",
+    more: best ? el("span", {}, best.others ? `${best.others}; ` : "", trialLink(best.trial), ` at ${state.time_attr} ${best.t}`)
+      : "no trial has a value yet",
   }];
   const of = trials.limit === null ? "" : ` of ${trials.limit}`;
   list.push({ name: "trials", value: `${trials.proposed}${of}`, more: trials.repeats ? `and ${counted(trials.repeats, "repeat")}` : "" });
@@ -108,7 +109,7 @@ function showLadder() {
   });
 }
 
-const ACTIONS = { advance: "goes on", finish: "finished", stop: "stopped", pause: "paused" };
+const ACTIONS = { advance: "goes on", finish: "finished", stop: "stopped", pause: "paused", move: "moves" };
 
 function showDecisions() {
   at("undecided").hidden = state.decisions.length > 0;

@@ -18,8 +18,11 @@ function show(story) {
     at("buttons").replaceChildren(...(works ? [trialButton(study, trial, "stop", false), trialButton(study, trial, "cancel", false)] : []));
   }
   const last = story.reports.at(-1);
+  const others = story.others ? `${story.others}; ` : "";
+  const top = others ? `${others}the best ${story.metric} of the study` : "the best of the study";
+  const best = story.best === null ? "" : el("span", {}, `${others}best: `, trialLink(story.best));
   const list = [
-    { name: story.metric, value: number(story.value), more: story.is_best ? "the best of the study" : story.best === null ? "" : el("span", {}, "best: ", trialLink(story.best)) },
+    { name: story.metric, value: number(story.value), more: story.is_best ? top : best },
     { name: story.time_attr, value: `${last?.t ?? 0} of ${story.max_t}`, more: "" },
     { name: "attempts", value: String(story.attempts.length), more: story.attempts.at(-1)?.outcome ?? "not begun" },
   ];
@@ -30,14 +33,23 @@ function show(story) {
   at("uncurved").hidden = Boolean(story.figure);
   if (story.figure) drawn(story.figure);
   showAttempts(story);
-  const told = story.decisions.filter((each) => each.action !== "advance" || each.rung !== null).reverse();
+  const told = story.decisions.filter(news).reverse();
   at("undecided").hidden = told.length > 0;
+  say(at("undecided"), story.final ? "None." : "None yet.");
+  say(at("uncurved"), story.final ? "It never reported a value." : "It hasn't reported yet.");
   keyed(at("decisions"), told, (each) => `${each.t}.${each.action}`, (each) => el("li", {},
     el("b", {}, each.action), ` at ${story.time_attr} ${each.t}: `, el("span", { class: "muted" }, each.reason)));
   at("origins").hidden = !story.lineage.length;
   keyed(at("lineage"), story.lineage, (each) => each.attempt, (each) => el("li", {},
     `at ${story.time_attr} ${each.t} from `, trialLink(each.source), ": ", el("span", { class: "muted" }, changes(each))));
   document.body.dataset.ready = "yes";
+}
+
+// That a trial goes on between two rungs is no news, nor the answers to steps it had done ahead when it was to pause.
+function news(each, place, all) {
+  if (each.rung !== null) return true;
+  const again = ["pause", "move"].includes(each.action) && all[place - 1]?.action === each.action;
+  return each.action !== "advance" && !again;
 }
 
 function changes({ before, after }) {
