@@ -78,8 +78,17 @@ def watch(
 
     if cloud not in notices.ENDPOINTS:
         raise InputError(f"cluster watch: expected one of {', '.join(notices.ENDPOINTS)}, got {cloud!r}.")
+    asked = endpoint or notices.ENDPOINTS[cloud]
+    typer.echo(f"Asking {asked} every {every:g} s whether this machine is taken back. Ctrl-C ends it.")
+    silent: set[str] = set()
+
+    def say_once(reason: str) -> None:
+        if reason not in silent:
+            typer.echo(f"{reason}: is this a machine of {cloud}? Asking on.", err=True)
+            silent.add(reason)
+
     while True:
-        notice = notices.look(cloud, endpoint)
+        notice = notices.look(cloud, endpoint, unanswered=say_once)
         if notice is not None:
             try:
                 drained = notices.drain(address, notice)

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from sweep.controlling import Reply
     from sweep.core.events import Verb
 
-TrialNumber = Annotated[int | None, typer.Argument(help="One trial's number; the whole study without it.")]
+TrialNumber = Annotated[
+    int | None, typer.Argument(metavar="TRIAL", help="One trial's number; the whole study without it.")
+]
 UNANSWERED = 1
 
 

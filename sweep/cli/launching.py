@@ -304,6 +304,16 @@ def say(line: str, form: Form, stream: TextIO | None = None) -> None:
         from sweep.watch.records import said
 
         line = said(line, time.time())
+    out = stream or sys.stdout
+    if form == "people" and out.isatty():
+        from rich.console import Console
+
+        from sweep.watch.text import glyphs_for
+        from sweep.watch.view import note
+
+        # Folded between words; the path at its end stays whole.
+        Console(file=out, soft_wrap=True).print(note(line, glyphs_for(out.encoding)))
+        return
     typer.echo(line, file=sys.stderr if form == "events" else stream)
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sweep.registry import Version
 
 models_app = typer.Typer(no_args_is_help=True, help="The registry: models, versions, aliases.")
-ModelAt = Annotated[str, typer.Argument(help="MODEL, MODEL@v3 or MODEL@alias.", show_default=False)]
+ModelAt = Annotated[str, typer.Argument(metavar="MODEL", help="MODEL, MODEL@v3 or MODEL@alias.", show_default=False)]
 
 
 def register(app: typer.Typer) -> None:
@@ -37,7 +37,9 @@ def register(app: typer.Typer) -> None:
 
 def promote(
     study: StudyName,
-    trial: Annotated[int | None, typer.Argument(help="Number of the trial; the best by default.")] = None,
+    trial: Annotated[
+        int | None, typer.Argument(metavar="TRIAL", help="Number of the trial; the best by default.")
+    ] = None,
     model: Annotated[str | None, typer.Option(help="Model to make a version of; the file's by default.")] = None,
     alias: Annotated[str | None, typer.Option(help="Alias to point to the new version.")] = None,
     registry: Annotated[
@@ -57,7 +59,7 @@ def promote(
 
 @models_app.command("ls")
 def ls(
-    model: Annotated[str | None, typer.Argument(help="Only the versions of this model.")] = None,
+    model: Annotated[str | None, typer.Argument(metavar="MODEL", help="Only the versions of this model.")] = None,
     registry: Registry = REGISTRY,
     address: Elsewhere = None,
     as_json: AsJson = False,
@@ -142,7 +144,9 @@ def show(name: ModelAt, registry: Registry = REGISTRY, address: Elsewhere = None
 @models_app.command("alias")
 def alias(
     name: ModelAt,
-    alias: Annotated[str | None, typer.Argument(help="Alias to point to that version; none shows the history.")] = None,
+    alias: Annotated[
+        str | None, typer.Argument(metavar="ALIAS", help="Alias to point to that version; none shows the history.")
+    ] = None,
     registry: Registry = REGISTRY,
     address: Elsewhere = None,
     as_json: AsJson = False,
@@ -170,7 +174,7 @@ def alias(
 
 @models_app.command("verify")
 def verify(
-    model: Annotated[str | None, typer.Argument(help="MODEL or MODEL@v3; all by default.")] = None,
+    model: Annotated[str | None, typer.Argument(metavar="MODEL", help="MODEL or MODEL@v3; all by default.")] = None,
     registry: Registry = REGISTRY,
     address: Elsewhere = None,
     as_json: AsJson = False,

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from sweep.store.paths import StudyPaths
 
 StudyName = Annotated[
-    str, typer.Argument(help="Name of the study, or where it is: s3://BUCKET/FOLDER/NAME.", show_default=False)
+    str,
+    typer.Argument(
+        metavar="STUDY", help="Name of the study, or where it is: s3://BUCKET/FOLDER/NAME.", show_default=False
+    ),
 ]
 Storage = Annotated[
     str,

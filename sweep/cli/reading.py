@@ -60,7 +60,7 @@ def status(study: StudyName, storage: Storage = STORAGE, address: Elsewhere = No
 
 def trials(
     study: StudyName,
-    number: Annotated[int | None, typer.Argument(help="One trial's whole story.")] = None,
+    number: Annotated[int | None, typer.Argument(metavar="NUMBER", help="One trial's whole story.")] = None,
     sort: Annotated[str | None, typer.Option(help="A column; -COLUMN for the other way round.")] = None,
     filters: Annotated[
         list[str] | None, typer.Option("--filter", help="E.g. state=complete, or 'val_loss<0.5 and lr>1e-4'.")
@@ -103,7 +103,7 @@ def best(study: StudyName, storage: Storage = STORAGE, address: Elsewhere = None
 
 def logs(
     study: StudyName,
-    trial: Annotated[int, typer.Argument(help="Number of the trial.", show_default=False)],
+    trial: Annotated[int, typer.Argument(metavar="TRIAL", help="Number of the trial.", show_default=False)],
     attempt: Annotated[int | None, typer.Option(help="Number of the attempt; the last by default.")] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the trial ends.")] = False,
     storage: Storage = STORAGE,

@@ -44,13 +44,27 @@ class Notice:
     text: str
 
 
-def look(cloud: Cloud, endpoint: str | None = None, *, now: Callable[[], float] = time.time) -> Notice | None:
-    """The cloud's notice to this machine; None as long as there is none, or no answer that can be read."""
+def look(
+    cloud: Cloud,
+    endpoint: str | None = None,
+    *,
+    now: Callable[[], float] = time.time,
+    unanswered: Callable[[str], None] = lambda _: None,
+) -> Notice | None:
+    """The cloud's notice to this machine; None as long as there is none, or no answer that can be read.
+
+    Args:
+        cloud: whose machine this is.
+        endpoint: of its metadata service, where that isn't the usual one.
+        now: seconds since 1970.
+        unanswered: told why there is no answer.
+    """
     base = endpoint or ENDPOINTS[cloud]
     try:
         return _aws(base) if cloud == "aws" else _gcp(base, now())
-    except (OSError, HTTPException, ValueError, LookupError, TypeError):
+    except (OSError, HTTPException, ValueError, LookupError, TypeError) as error:
         # OSError is also what urllib raises, the last three what no notice is. The next look may be answered.
+        unanswered(f"{base} gives no answer that can be read ({getattr(error, 'reason', error)})")
         return None
 
 

@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -75,8 +76,24 @@ def test_what_cannot_be_read_is_no_notice_and_the_next_look_may_tell(page):
         assert look("aws", url) is not None
 
 
-def test_nobody_there_is_no_notice():
-    assert look("aws", "http://127.0.0.1:9") is None
+def test_nobody_there_is_no_notice_and_is_said():
+    said = []
+    assert look("aws", "http://127.0.0.1:9", unanswered=said.append) is None
+    assert said == ["http://127.0.0.1:9 gives no answer that can be read ([Errno 111] Connection refused)"]
+
+
+def test_watch_says_once_that_nobody_answers(monkeypatch):
+    looks = iter(range(3))
+
+    def sleep(_):
+        if next(looks) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    words = ["cluster", "watch", "gcp", "--address", "head:6379", "--endpoint", "http://127.0.0.1:9"]
+    said = CliRunner().invoke(app, words).output
+    assert said.startswith("Asking http://127.0.0.1:9 every 5 s")
+    assert said.count("is this a machine of gcp?") == 1
 
 
 def test_watch_tells_the_cluster_and_ends(monkeypatch):

@@ -334,6 +334,17 @@ def test_everything_that_has_no_equivalent_is_told_at_once_in_the_files_order():
     assert [problem.split(": ")[1] for problem in found] == ["notify", "also"]
 
 
+@pytest.mark.parametrize("tool", TOOLS)
+def test_each_problem_of_another_tools_file_names_it(tool):
+    theirs = FILES["nni" if tool != "nni" else "katib"]
+    with pytest.raises(SpecError) as caught:
+        converted(tool, theirs, "theirs.yaml")
+    lines = str(caught.value).splitlines()
+    assert lines
+    assert all(line.startswith("theirs.yaml:") for line in lines)
+    assert not any(" None " in line for line in lines)
+
+
 def test_a_file_that_is_none_is_told():
     for text, message in [("", "the file is empty"), ("[1, 2]", "expected a map of keys"), ("a: [", "isn't YAML|end")]:
         with pytest.raises(SpecError, match=message):

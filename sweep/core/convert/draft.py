@@ -75,6 +75,11 @@ class Draft:
         """Something has no equivalent."""
         self.problems.append(Problem(mark, path, f"{why} Take it out and convert again."))
 
+    @property
+    def source(self) -> str:
+        """Their file."""
+        return self._source
+
     def text(self) -> str:
         """The file."""
         lines = [f"# From {self._source}, a file for {self._tool}, by `sweep convert`."]
@@ -171,7 +176,8 @@ class Theirs:
     def mark(self, key: str) -> Mark:
         """Where a key stands."""
         if self._node is None:
-            return Mark("")
+            # Of a section that the file lacks: where it would stand is anybody's guess, in which file is not.
+            return Mark(self._draft.source)
         return self._node.keys.get(key, self._node.mark)
 
     def rest(self, why: str = "there is no equivalent here.") -> None:

@@ -87,7 +87,8 @@ def _searcher(draft: Draft, found: Theirs) -> None:
         draft.set("search.algorithm", name, "searcher.name")
         put_no_scheduler(draft)
     else:
-        draft.refuse(mark, (*found.path, "name"), f"{name} is no search that there is here.")
+        what = f"{name} is no search that there is here." if name else "is missing: is this a file for Determined?"
+        draft.refuse(mark, (*found.path, "name"), what)
     put_max_t(draft)
     found.move("max_trials", "budget.trials")
     found.move("max_concurrent_trials", "resources.max_concurrent")

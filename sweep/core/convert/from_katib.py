@@ -91,6 +91,9 @@ def _parameter(draft: Draft, found: Theirs) -> None:
 
 
 def _algorithm(draft: Draft, found: Theirs) -> None:
+    if "algorithmName" not in found:
+        found.rest()
+        return
     mark, name = found.mark("algorithmName"), str(found.value("algorithmName"))
     if name not in _KNOWN:
         draft.refuse(mark, (*found.path, "algorithmName"), f"{name} has no equivalent here.")

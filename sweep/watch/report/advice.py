@@ -105,8 +105,9 @@ def _of(axis: Axis, places: Sequence[float]) -> Advice | None:
     if span >= NARROW * width:
         return None
     low, high = max(axis.low, min(places) - ROOM * width), min(axis.high, max(places) + ROOM * width)
-    ends = f"{shown(axis.value(min(places)))} and {shown(axis.value(max(places)))}"
-    text = f"All of the best {len(places)} trials have {axis.name} between {ends}: the rest of the range is in vain."
+    first, last = shown(axis.value(min(places))), shown(axis.value(max(places)))
+    ends = first if first == last else f"between {first} and {last}"
+    text = f"All of the best {len(places)} trials have {axis.name} {ends}: the rest of the range is in vain."
     narrowed = _advice(axis, "narrower", text, low, high)
     return None if narrowed.before == narrowed.after else narrowed
 
