@@ -7,26 +7,23 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from sweep.core import commands as core
 from sweep.core import control, limits
 from sweep.core import events as ev
-from sweep.core.command_line import split
 from sweep.core.pool import Demand
-from sweep.core.protocols import Advisor, Capacity, Decision, GpuMemory, NodeChange, Placement, Sampler
-from sweep.core.seeds import derive
-from sweep.core.space import NoConfigError, Space, varying
-from sweep.core.spec import StudySpec
+from sweep.core.protocols import Capacity, Decision, GpuMemory, NodeChange, Placement, Sampler
+from sweep.core.space import Space
 from sweep.core.study import StudyMachine
 from sweep.core.trial import Trial
+from sweep.placements import Placements
+from sweep.proposing import Learners, Proposer
 from sweep.samplers.teaching import Learner
 from sweep.store.events import Log, encode
 from sweep.store.trial_files import Files
 
 Clock = Callable[[], float]
-Learners = Callable[[StudyMachine], tuple[Sampler, list[Learner]]]
-"""Makes a sampler, and those who are told the same, and tells them what is known of the study."""
 
 
 class Watcher(Protocol):
@@ -80,17 +77,17 @@ class Driver:
         self.study = study
         self._files = files
         self._log = log
-        self._sampler = sampler
-        self._recorders = recorders
         self._watchers = watchers
-        self._entrypoint = entrypoint
-        self._working_dir = working_dir
         self._clock = clock
         self._space = Space(study.spec)
         self._inbox = inbox
-        self._learners = learners
-        self._profiled = frozenset(profiled)
-        self._placements: deque[Placement] = deque()
+        self._proposer = Proposer(
+            study, files=files, clock=clock, sampler=sampler, recorders=recorders, learners=learners
+        )
+        self._placements = Placements(
+            study, files=files, entrypoint=entrypoint, working_dir=working_dir, profiled=profiled
+        )
+        self._waiting: deque[Placement] = deque()
         self._at_work: set[tuple[int, int]] = set()
         self._unwanted: set[tuple[int, int]] = set()
         self._memory: dict[tuple[int, int], GpuMemory] = {}
@@ -148,7 +145,7 @@ class Driver:
     def next_placement(self) -> Placement | None:
         """The next attempt to start, or None when there is none at the moment."""
         self.tick()
-        return self._placements.popleft() if self._placements and not self.study.paused else None
+        return self._waiting.popleft() if self._waiting and not self.study.paused else None
 
     def started(self, placement: Placement, *, node: str, device: str, batch: int | None = None) -> None:
         """The placement's process has begun."""
@@ -319,44 +316,34 @@ class Driver:
         """Carry out a command; what follows from it is returned as events."""
         match command:
             case core.AskConfig():
-                return [self._ask(command.trial)]
+                return [self._proposer.ask(command.trial)]
             case core.AskAdvice():
-                return [self._ask_advice(command.trial)]
+                return [self._proposer.advise(command.trial)]
             case core.ChooseShare():
                 now = self._clock()
                 return [ev.ShareChosen(time=now, gpu=command.gpu, slots=command.slots, reason=command.reason)]
             case core.CreateRepeat():
-                return [self._repeat(command.trial, command.of)]
+                return [self._proposer.repeat(command.trial, command.of)]
             case core.EndAttempt():
                 return [self._end_now(command.trial, command.attempt)]
             case core.Relearn():
-                self._relearn()
+                self._proposer.relearn()
             case core.StartAttempt():
-                self._placements.append(self._placement(command))
+                self._waiting.append(self._placements.of(command))
             case core.ReportToSampler() | core.PauseInSampler() | core.TellSampler():
-                self._teach(command)
+                self._proposer.teach(command)
+                if isinstance(command, core.TellSampler):
+                    # Also one whose end no event names: the study's took it along.
+                    self._untidy[command.trial] = self.study.trials[command.trial]
             case core.CopyCheckpoint():
                 return [self._copy(command)]
             case core.EndRun():
-                self._placements.clear()
+                self._waiting.clear()
                 self._finished = True
                 return [ev.RunEnded(time=self._clock(), reason=command.reason, complete=command.complete)]
             case core.Answer() | core.GoOn():
                 pass
         return []
-
-    def _teach(self, command: core.ReportToSampler | core.PauseInSampler | core.TellSampler) -> None:
-        for learner in (self._sampler, *self._recorders):
-            match command:
-                case core.ReportToSampler():
-                    learner.report(command.trial, command.t, command.result)
-                case core.PauseInSampler():
-                    learner.pause(command.trial, paused=command.paused)
-                case core.TellSampler():
-                    learner.tell(command.trial, command.state, command.result)
-        if isinstance(command, core.TellSampler):
-            # Also one whose end no event names: the study's took it along.
-            self._untidy[command.trial] = self.study.trials[command.trial]
 
     def _copy(self, command: core.CopyCheckpoint) -> ev.AnyEvent:
         copy, trial = command.copy, self.study.trials[command.trial]
@@ -374,86 +361,8 @@ class Driver:
             reason=command.reason,
         )
 
-    def _ask(self, trial: int) -> ev.AnyEvent:
-        try:
-            config = self._sampler.ask(trial)
-        except NoConfigError as error:
-            return ev.SpaceExhausted(time=self._clock(), reason=str(error))
-        if config is None:
-            return ev.SpaceExhausted(time=self._clock())
-        return self._created(trial, config)
-
-    def _ask_advice(self, trial: int | None) -> ev.AnyEvent:
-        if not isinstance(self._sampler, Advisor):
-            raise TypeError(f"{type(self._sampler).__name__} can't say which paused trial goes on")
-        try:
-            advice = self._sampler.advise(trial)
-        except NoConfigError as error:
-            return ev.SpaceExhausted(time=self._clock(), reason=str(error))
-        if advice is None:
-            return ev.NoneWentOn(time=self._clock())
-        if advice.trial is not None:
-            return ev.WentOn(time=self._clock(), trial=advice.trial, until=advice.until, reason=advice.reason)
-        if trial is None or advice.config is None:
-            raise AssertionError(f"{advice} for no new trial")
-        return self._created(trial, advice.config, advice.until)
-
-    def _created(self, trial: int, config: dict[str, Any], until: int | None = None) -> ev.TrialCreated:
-        self._files.created(trial, self._space.for_training(config))
-        for recorder in self._recorders:
-            recorder.add(trial, config)
-        return ev.TrialCreated(time=self._clock(), trial=trial, config=config, until=until)
-
-    def _repeat(self, trial: int, finalist: int) -> ev.AnyEvent:
-        config = self.study.trials[finalist].config
-        self._files.created(trial, self._space.for_training(config))
-        return ev.TrialCreated(time=self._clock(), trial=trial, config=config, repeat_of=finalist)
-
     def _end_now(self, trial: int, attempt: int) -> ev.AnyEvent:
         """The attempt is over, whatever its process does; the executor ends that."""
         self._at_work.discard((trial, attempt))
         self._unwanted.add((trial, attempt))
         return ev.AttemptEnded(time=self._clock(), trial=trial, attempt=attempt, outcome="stopped")
-
-    def _relearn(self) -> None:
-        if self._learners is None:
-            raise AssertionError("a driver without learners can't open trials again")
-        self._sampler, self._recorders = self._learners(self.study)
-
-    def _placement(self, command: core.StartAttempt) -> Placement:
-        spec = self.study.spec
-        trial = self.study.trials[command.trial]
-        return Placement(
-            study=spec.name,
-            trial=trial.number,
-            attempt=command.attempt,
-            config=self._space.for_training(trial.config),
-            entrypoint=self._entrypoint,
-            seed=derive(spec.search.seed, "trial", trial.number),
-            time_attr=spec.scheduler.time_attr,
-            max_t=spec.scheduler.max_t,
-            trial_dir=self._files.folder(trial.number),
-            # Without its checkpoint a trial starts afresh.
-            checkpoint=self._files.usable(command.checkpoint) if command.checkpoint else None,
-            checkpoint_every=spec.checkpoint.every,
-            gpu=command.demand.gpu,
-            cpu=command.demand.cpu,
-            env=spec.environment.env,
-            working_dir=str(self._working_dir),
-            label=label(self.study.spec, trial.config),
-            judged=self.study.judged(trial.number),
-            saved=self.study.saved(trial.number),
-            batch_split=command.batch_split,
-            profile=trial.number in self._profiled,
-            command=tuple(split(spec.command)) if spec.command else (),
-            metrics=tuple(metric.name for metric in spec.metrics),
-            objectives=tuple(metric.name for metric in spec.metrics if metric.goal is not None),
-        )
-
-
-def label(spec: StudySpec, config: Mapping[str, Any]) -> str:
-    """The parameters that vary, in a line for people."""
-    shown = {name: config[name] for name in varying(spec) if name in config}
-    return " ".join(
-        f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}" for name, value in shown.items()
-    )

@@ -13,7 +13,10 @@ PACKAGE = ROOT / "sweep"
 
 # From the top down; a module may import its own layer's folder and what stands lower, never another adapter.
 LOW = {"core", "store", "machine", "errors"}
-TOP = {"cli", "__main__", "__init__", "api", "launching", "driver", "promoting", "simulating", "doctor"}
+TOP = {
+    *("cli", "__main__", "__init__", "api", "launching", "driver", "proposing", "placements"),
+    *("promoting", "simulating", "doctor"),
+}
 ADAPTERS = {"samplers", "executors", "training", "registry", "cluster", "remote", "watch"}
 HEAVY = {
     "optuna": {"samplers"},

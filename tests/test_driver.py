@@ -107,7 +107,7 @@ def test_study_ends_with_the_samplers_reason_when_no_config_is_allowed(study, mo
     def none(_):
         raise NoConfigError("none of 20000 configs drawn is allowed")
 
-    monkeypatch.setattr(driver._sampler, "ask", none)
+    monkeypatch.setattr(driver._proposer._sampler, "ask", none)
     driver.reported(placement, {"epoch": 1, "loss": 1.0}, None)
     driver.ended(placement, "returned")
     assert driver.finished
