@@ -24,7 +24,7 @@ from sweep.core.spec import StudySpec
 from sweep.core.study import StudyMachine
 from sweep.core.support import unsupported
 from sweep.driver import Driver, Watcher
-from sweep.errors import InputError, SpecError, StorageError
+from sweep.errors import InputError, SpecError, StorageError, SweepError
 from sweep.promoting import promote_study, registry_of
 from sweep.registry import check_writable
 from sweep.samplers.teaching import Learner, teach
@@ -275,7 +275,7 @@ def _run(hold: Hold, executor: Executor, capacity: Capacity, entrypoint: str, op
         driver.abandon("ended at once by an interrupt")
         raise
     except BaseException as error:
-        driver.abandon(f"the driver failed: {error!r}")
+        driver.abandon(str(error) if isinstance(error, SweepError) else f"the driver failed: {error!r}")
         raise
     finally:
         executor.close()

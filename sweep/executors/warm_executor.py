@@ -22,7 +22,7 @@ from sweep.core.capacity import at_once
 from sweep.core.pool import Demand, Node, count, gpus_of
 from sweep.core.protocols import Capacity, Decision, Director, Fusing, NodeChange, Placement, RunAttempt
 from sweep.core.spec import Resources
-from sweep.errors import ResourceError
+from sweep.errors import ResourceError, WorkError
 from sweep.executors.cluster import Cluster, quiet, taken
 from sweep.executors.deaths import death
 from sweep.executors.hosts import Host, Hosts
@@ -118,19 +118,29 @@ class WarmExecutor:
 
         Raises:
             ResourceError: an attempt that no node can hold.
+            WorkError: the cluster is gone.
         """
-        with quiet():
-            while not director.finished:
-                self._end_unwanted(director)
-                self._share = director.share()
-                self._look_around(director)
-                self._make_room()
-                self._tell_delay(director)
-                self._place(director)
-                self._wish(director)
-                self._listen(director)
-                self._end_stuck(director)
-                director.tick()
+        try:
+            with quiet():
+                while not director.finished:
+                    self._turn(director)
+        except ray.exceptions.RaySystemError as error:
+            why = str(error).strip().splitlines()[0].removesuffix(".")
+            raise WorkError(
+                f"the Ray cluster is gone, or takes no more work: {why}. On another one: resume."
+            ) from error
+
+    def _turn(self, director: Director) -> None:
+        self._end_unwanted(director)
+        self._share = director.share()
+        self._look_around(director)
+        self._make_room()
+        self._tell_delay(director)
+        self._place(director)
+        self._wish(director)
+        self._listen(director)
+        self._end_stuck(director)
+        director.tick()
 
     def _place(self, director: Director) -> None:
         while len(self._work) + len(self._waiting) < self._most:

@@ -15,6 +15,8 @@ ROWS = 30
 def profiled(folder: Path, name: str, at_report: Callable[[Callable[[], None]], None]) -> Iterator[None]:
     """Trace the training from its first report to its second; until its end where there is no second.
 
+    Nothing is written of an attempt that did nothing after its first report.
+
     The first step of fidelity is left out: kernels are chosen, compiled and recorded in it. `NAME.json.gz` opens in
     Perfetto and in chrome://tracing, `NAME.txt` has the operations that took longest.
 
@@ -32,10 +34,14 @@ def profiled(folder: Path, name: str, at_report: Callable[[Callable[[], None]], 
 
     def write() -> None:
         tracer.stop()
+        averages = tracer.key_averages()
+        if not averages:
+            sys.stderr.write("profile: nothing to trace, as the attempt ended with its first report\n")
+            return
         folder.mkdir(parents=True, exist_ok=True)
         tracer.export_chrome_trace(str(folder / f"{name}.json.gz"))
         order = "self_cuda_time_total" if torch.cuda.is_available() else "self_cpu_time_total"
-        table = tracer.key_averages().table(sort_by=order, row_limit=ROWS, max_name_column_width=60)
+        table = averages.table(sort_by=order, row_limit=ROWS, max_name_column_width=60)
         (folder / f"{name}.txt").write_text(table)
         sys.stderr.write(f"profile: {folder / name}.json.gz, and the longest operations in {name}.txt\n")
 

@@ -172,7 +172,9 @@ class Tally:
     def _by_the_last(self, now: float) -> TimeLeft | None:
         """When no trial is to come: what the slowest needs to max_t; less, if it is stopped before."""
         rows = list(self.running.values())
-        if not rows or self.counts[TrialState.WAITING] or any(row.t == row.first_t for row in rows):
+        stays = self.ending is not None and (self.ending.kind != "drain" or self.ending.cause == "stop")
+        to_come = self.counts[TrialState.WAITING] + (0 if stays else self.counts[TrialState.PAUSED])
+        if not rows or to_come or any(row.t == row.first_t for row in rows):
             return None
         max_t = self.spec.scheduler.max_t
         steps = [(now - row.started) / (row.t - row.first_t) * (max_t - row.t) for row in rows]

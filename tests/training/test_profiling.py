@@ -44,6 +44,13 @@ def test_an_attempt_that_ends_before_its_second_report_is_traced_to_its_end(trac
     assert "epoch 2" in traced(3, answers={2: "stop"})
 
 
+def test_an_attempt_that_ends_with_its_first_report_leaves_no_empty_trace(run_trial, tmp_path):
+    (tmp_path / "train.py").write_text(SCRIPT)
+    run_trial(f"{tmp_path}/train.py:train", {"epochs": 3}, profile=True, answers={1: "stop"})
+    assert not (tmp_path / "trial" / "profile").exists()
+    assert "nothing to trace" in (tmp_path / "trial" / "attempt-2.log").read_text()
+
+
 def test_the_log_says_where_the_trace_is(traced, tmp_path):
     traced(2)
     assert "attempt-2.json.gz" in (tmp_path / "trial" / "attempt-2.log").read_text()

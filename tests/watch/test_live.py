@@ -200,6 +200,17 @@ def test_time_left_is_guessed_from_enough_trials():
     assert left.seconds == pytest.approx(play.machine.elapsed_s / 10 * 90)
 
 
+def test_time_left_is_not_bounded_while_paused_trials_may_go_on():
+    play = Play(new_spec(budget=Budget(trials=4), scheduler=Scheduler(max_t=9, promote=True)), slots=1)
+    play.begin()
+    tally = tally_of(play)
+    while not (play.machine.ending and any(row.t > row.first_t for row in tally.running.values())):
+        play.step()
+        tally = tally_of(play)
+    assert tally.counts[TrialState.PAUSED]
+    assert tally.time_left(play.now) is None
+
+
 def test_time_left_of_the_last_trials_is_bounded_by_the_slowest():
     play = Play(new_spec(budget=Budget(trials=2), scheduler=Scheduler(max_t=9, type="none")), slots=2)
     play.begin()
