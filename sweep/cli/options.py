@@ -97,11 +97,13 @@ def _plain(value: Any) -> Any:
 def console() -> Console:
     """Standard output, as verbs draw on it: lines longer than a terminal's row are left to the terminal.
 
-    In a pipe or a file there is no width to keep to, whatever COLUMNS says.
+    In a pipe or a file there is no width to keep to, whatever COLUMNS says. Under NO_COLOR rich alone would leave bold
+    and dim text.
     """
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() else _NO_LIMIT, soft_wrap=True)
+    width = None if sys.stdout.isatty() else _NO_LIMIT
+    return Console(width=width, soft_wrap=True, color_system=None if colourless() else "auto")
 
 
 def colourless() -> bool:

@@ -1,11 +1,14 @@
 """What the reading verbs say and in which order, on a real study."""
 
+import io
 import json
 import os
 import sys
 
 import pytest
 from cli_files import SPEC
+
+from sweep.cli.options import console
 
 
 def on_a_terminal(monkeypatch, columns):
@@ -96,3 +99,18 @@ def test_a_terminal_gets_paths_in_one_piece(folder, study, sweep, monkeypatch):
 def test_models_show_gives_a_pipe_the_card_as_it_is(folder, study, sweep):
     card = next((folder / "registry").rglob("*.md")).read_text()
     assert sweep("models", "show", "toy").out.startswith(card)
+
+
+@pytest.mark.parametrize(("no_color", "escapes"), [("1", False), ("", True)])
+def test_no_color_leaves_no_escape_code_on_a_terminal(monkeypatch, no_color, escapes):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    out = Terminal()
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("NO_COLOR", no_color)
+    console().print("[bold]best[/bold]")
+    assert "best" in out.getvalue()
+    assert ("\x1b" in out.getvalue()) is escapes
