@@ -49,6 +49,15 @@ def test_every_figure_is_one_that_plotly_takes(found):
         go.Figure(data=figure["data"], layout=figure["layout"])
 
 
+def test_where_no_trial_came_to_a_rung_no_empty_picture_stands(tmp_path):
+    play = Play(new_spec(budget=Budget(trials=40)))
+    play.begin()
+    play.step()
+    play.step("failed")
+    drawn = figures(facts(written(play, tmp_path), live=True).subject)
+    assert not {"survival", "history", "curves"} & {each.name for each in drawn}
+
+
 def test_several_objectives_have_a_front(tmp_path):
     metrics = [Metric(name="val_loss", goal="minimize"), Metric(name="accuracy", goal="maximize")]
     stored = stored_study(tmp_path, metric=metrics)

@@ -132,7 +132,7 @@ def survival(subject: Subject) -> Figure | None:
     """How many trials came to each rung, and what became of them there."""
     rungs = comparing.rungs(subject.study)
     trials = subject.searched()
-    if len(rungs) < 2:  # noqa: PLR2004 - nobody was judged before the end
+    if len(rungs) < 2 or not any(trial.t >= rungs[0] for trial in trials):  # noqa: PLR2004 - nobody was judged
         return None
     names = [f"{subject.time_attr} {t}" for t in rungs]
     on: list[float] = []

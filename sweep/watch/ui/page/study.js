@@ -104,6 +104,7 @@ function showLadder() {
     el("td", { class: "meters" }, el("span", { class: "meter" })), el("td", { class: "right" })), (node, rung) => {
     const [, reached, meter, best] = node.children;
     say(reached, String(rung.reached));
+    meter.firstChild.hidden = !rung.reached;
     meter.firstChild.style.width = `${(100 * rung.reached) / most}%`;
     say(best, rung.best === null ? "" : `best ${number(rung.best)}`);
   });
