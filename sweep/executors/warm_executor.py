@@ -25,6 +25,7 @@ from sweep.core.spec import Resources
 from sweep.errors import ResourceError, WorkError
 from sweep.executors.cluster import Cluster, quiet, taken
 from sweep.executors.deaths import death
+from sweep.executors.hesitation import Hesitation
 from sweep.executors.hosts import Host, Hosts
 from sweep.executors.messages import Message
 from sweep.executors.wishes import Wishes, can_grow
@@ -89,6 +90,7 @@ class WarmExecutor:
         self._used = self._listened = time.monotonic()
         self._decided: list[tuple[Work, Decision]] = []
         self._told_delay = False
+        self._hesitation = Hesitation()
 
     def open(self) -> Capacity:
         """Connect to Ray, or start one on this machine, and let the workers start.
@@ -148,6 +150,8 @@ class WarmExecutor:
             if placement is None:
                 break
             self._waiting.append((placement, self._fusing.key(placement) if self._fusing else None))
+        if not self._hesitation.over(time.monotonic()):
+            return
         # One that fits nowhere at the moment doesn't hold up those behind it.
         self._waiting = [each for each in self._waiting if not self._started(*each)]
         if self._waiting and not self._work:
@@ -300,6 +304,7 @@ class WarmExecutor:
     def _take(self, director: Director, work: Work, message: Message) -> None:
         if message.kind == "hello":
             work.started = True
+            self._hesitation.began()
             node = self._cluster.nodes.name_of(message.node_id) or message.node
             self._hosts.began(work.host, node, gpus_of(message.device))
             # Only of this machine is it known whether its kernel ended a process for its memory.
@@ -338,6 +343,8 @@ class WarmExecutor:
         key = work.host.key
         self._hosts.drop(work.host)
         self._cluster.doubt(work.host.node)
+        if not work.started:
+            self._hesitation.died(time.monotonic())
         if not work.started and work.host.proven:
             # It had died before: of that nothing is known of the attempt, which has begun nowhere.
             self._waiting.insert(0, (work.placement, key))

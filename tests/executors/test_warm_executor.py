@@ -1,6 +1,7 @@
 """Warm workers: they stay from trial to trial, and nothing of one trial reaches the next."""
 
 import json
+import os
 import time
 from contextlib import nullcontext
 from dataclasses import replace
@@ -376,6 +377,31 @@ def test_attempt_that_the_study_has_done_with_is_ended_in_the_middle_of_a_step(e
     executor().run(script)
     assert script.outcomes == ["returned"], "only the second one ends by itself"
     assert time.monotonic() - began < 300, "the hung function would sleep for 1000 s"
+
+
+def test_workers_that_die_before_they_begin_are_not_tried_without_a_pause(ray_cluster, placement, monkeypatch):
+    """The losses that a trial may have in a row would be used up within a moment."""
+    from sweep.executors import hesitation
+    from sweep.executors.warm_executor import WarmExecutor
+
+    class Lost(Script):
+        times = ()
+
+        def ended(self, placement, outcome, error=None, cause=None):
+            assert outcome == "lost"
+            self.times = (*self.times, time.monotonic())
+            super().ended(placement, outcome, error, cause)
+
+    monkeypatch.setattr(hesitation, "FIRST_S", 3.0)
+    director = Lost([placement(number) for number in range(2)])
+    executor = WarmExecutor(run_attempt, lambda: os._exit(3), Resources(cpu=1, max_concurrent=1), study="warm")
+    executor.open()
+    try:
+        executor.run(director)
+    finally:
+        executor.close()
+    first, second = director.times
+    assert second - first >= 3.0
 
 
 def test_what_an_attempt_waits_for_is_told_once(ray_cluster, executor, placement, monkeypatch):
