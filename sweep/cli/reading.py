@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sweep.cli.options import STORAGE, AsJson, Elsewhere, Storage, StudyName, console, find_study
-from sweep.errors import StudyError, SweepError
+from sweep.errors import InputError, StudyError, SweepError
 
 if TYPE_CHECKING:
     from sweep.store.paths import StudyPaths
@@ -76,6 +76,12 @@ def trials(
     from sweep.watch.stories import trial_story
     from sweep.watch.trials import trials_csv, trials_table
 
+    forms = {"--csv": csv, "--parquet": parquet is not None, "--json": as_json}
+    if len(given := [name for name, wanted in forms.items() if wanted]) > 1:
+        raise InputError(f"{' and '.join(given)}: each is another form of the same table. Choose one.")
+    table = {"--csv": csv, "--parquet": parquet, "--sort": sort, "--filter": filters, "--columns": columns}
+    if number is not None and (given := [name for name, wanted in table.items() if wanted]):
+        raise InputError(f"{', '.join(given)}: for the table of all trials, not for the story of trial {number}.")
     stored, live = _find(storage, study)
     if number is not None:
         _show(trial_story(stored.machine, stored.paths, number, live=live), as_json)

@@ -65,6 +65,19 @@ def test_reading_verbs_show_people_the_same(study, sweep, command):
     assert "toy" in result.out or "loss" in result.out
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--csv", "--json"], "--csv and --json: each is another form of the same table. Choose one."),
+        (["0", "--sort", "lr", "--csv"], "--csv, --sort: for the table of all trials, not for the story of trial 0."),
+    ],
+)
+def test_options_of_which_one_would_win_are_refused(sweep, arguments, words):
+    result = sweep("trials", "toy", *arguments)
+    assert result.code == 2
+    assert words in result.err
+
+
 def test_trials_are_sorted_filtered_and_written_as_csv(study, sweep):
     out = sweep("trials", "toy", "--csv", "--columns", "trial,x,state", "--sort", "-x", "--filter", "trial<3").out
     head, *rows = out.splitlines()
