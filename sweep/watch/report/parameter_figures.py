@@ -28,12 +28,17 @@ def importance(subject: Subject) -> Figure | None:
     if found is None:
         return None
     weights = found.weights[:MOST_AXES][::-1]
+    # Where shuffling one helps the forest, by chance, its share is below 0, and another's above 1.
+    lows, means, highs = (
+        [min(1.0, max(0.0, share)) for share in shares]
+        for shares in zip(*((one.low, one.mean, one.high) for one in weights), strict=True)
+    )
     data: list[Json] = [{
         "type": "bar", "orientation": "h", "y": [one.axis.name for one in weights],
-        "x": short([max(0.0, one.mean) for one in weights]), "marker": {"color": "--complete"},
+        "x": short(means), "marker": {"color": "--complete"},
         "error_x": {"type": "data", "symmetric": False, "color": "--text", "thickness": 1.2,
-                    "array": short([max(0.0, one.high - max(0.0, one.mean)) for one in weights]),
-                    "arrayminus": short([max(0.0, max(0.0, one.mean) - max(0.0, one.low)) for one in weights])},
+                    "array": short([max(0.0, high - mean) for high, mean in zip(highs, means, strict=True)]),
+                    "arrayminus": short([max(0.0, mean - low) for low, mean in zip(lows, means, strict=True)])},
         "hovertemplate": "%{y}: %{x:.2f}<extra></extra>",
     }]  # fmt: skip
     layout = {
