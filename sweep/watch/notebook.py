@@ -35,6 +35,15 @@ WIDTH = 110
 
 REFRESH_S = 0.5
 
+ON_ANY_PAGE = [
+    (0, 0, 0), (207, 68, 66), (46, 139, 87), (158, 117, 8), (64, 120, 200), (168, 85, 170), (22, 137, 150),
+    (128, 128, 128),
+]  # fmt: skip
+"""A terminal's black, red, green, yellow, blue, magenta, cyan and white, so that light and dark pages show them."""
+
+TITLE = 56
+"""Pixels that a figure's title takes."""
+
 SHOWN = ("history", "curves", "importance")
 """Figures that a study shows of itself; `Study.figures()` has all."""
 
@@ -124,11 +133,13 @@ def cell_output() -> Callable[[str], None]:
 def as_html(what: RenderableType | View) -> str:
     """What a terminal would show, as HTML that takes the page's colours."""
     from rich.console import Console
+    from rich.terminal_theme import TerminalTheme
 
     # Rich would put into the notebook's output what it prints there, and again what is recorded.
     console = Console(file=io.StringIO(), record=True, width=WIDTH, force_terminal=True, force_jupyter=False)
     console.print(what)
-    code = console.export_html(inline_styles=True, code_format="{code}")
+    theme = TerminalTheme((255, 255, 255), (0, 0, 0), ON_ANY_PAGE)
+    code = console.export_html(theme=theme, inline_styles=True, code_format="{code}")
     # Rich's colour for plain text is black, which a dark page hides.
     code = re.sub(r"color: #(?:000000|ffffff);? ?", "", code)
     style = "font-family: monospace; line-height: 1.3; white-space: pre; overflow-x: auto; background: none"
@@ -155,6 +166,9 @@ def _plotly(figure: Figure) -> PlotlyFigure:
 
     plain = figure.plain()
     layout = {"template": "plotly_white", "title": {"text": figure.title}, "height": 380, **plain["layout"]}
+    # On the page a figure's title stands above it.
+    layout["height"] += TITLE
+    layout["margin"] = {"t": TITLE, "b": 56, **layout.get("margin", {})}
     return PlotlyFigure(data=_coloured(plain["data"]), layout=_coloured(layout))
 
 

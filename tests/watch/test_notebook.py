@@ -5,6 +5,7 @@ import json
 import re
 from importlib import resources
 
+import pytest
 from plays import Play, new_spec
 from rich.text import Text
 from written import written
@@ -45,6 +46,21 @@ def test_a_text_of_the_study_is_no_markup():
 
 def test_plain_text_takes_the_page_s_colour(finished, paths):
     assert "color: #000000" not in notebook.as_html(status(finished, paths))
+
+
+def light(colour):
+    """Relative luminance, as WCAG 2 defines it."""
+    parts = [part / 255 for part in colour]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize("page", [(255, 255, 255), (17, 17, 17)], ids=["light", "dark"])
+def test_colours_stand_out_from_light_pages_and_dark_ones(page):
+    for colour in notebook.ON_ANY_PAGE[1:]:
+        darker, lighter = sorted((light(colour), light(page)))
+        assert (lighter + 0.05) / (darker + 0.05) > 3, colour
+    assert "color: #cf4442" in notebook.as_html(Text("failed", style="red"))
 
 
 def test_figures_are_plotly_s_in_colours_that_it_knows(tmp_path):

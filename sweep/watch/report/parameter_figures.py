@@ -43,7 +43,8 @@ def importance(subject: Subject) -> Figure | None:
     }]  # fmt: skip
     layout = {
         "height": max(200, 90 + ROW * len(weights)), "showlegend": False, "margin": {"l": 130},
-        "xaxis": {"title": "share of all importance", "rangemode": "tozero"}, "yaxis": {"type": "category"},
+        "xaxis": {"title": "share of all importance", "rangemode": "tozero"},
+        "yaxis": {"type": "category", "dtick": 1},
     }  # fmt: skip
     note = (
         f"How much worse a forest predicts {subject.metric} of trials it hasn't seen when a parameter's values are"
