@@ -149,3 +149,9 @@ def test_nothing_unexpected_stands_at_the_top():
         pytest.skip("not a git checkout: what is tracked can't be known")
     tops = {name.split("/")[0] for name in tracked.splitlines()}
     assert {top for top in tops if not top.startswith(".")} <= folders | files
+
+
+def test_no_two_test_files_have_one_name():
+    """Without packages pytest imports them by their names alone."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))
