@@ -40,31 +40,22 @@ def augmented_each(images: torch.Tensor, augment: Augment, generators: Sequence[
     """
     if augment == "none":
         return images
-    many, (count, size) = images.flatten(0, 1), (images.shape[1], images.shape[-1])
-    most = max(1, size // 8)
-    many = _moved(many, most, torch.cat([_offsets(count, most, each) for each in generators], dim=1))
+    many = crop(images.flatten(0, 1), max(1, images.shape[-1] // 8), *generators)
     if augment == "crop_flip":
-        many = _mirrored(many, torch.cat([_coins(count, each) for each in generators]))
+        many = flip(many, *generators)
     return many.view(images.shape)
 
 
-def crop(images: torch.Tensor, most: int, generator: torch.Generator) -> torch.Tensor:
-    """Each image moved by up to `most` pixels in both directions, every offset as likely; black (0) moves in."""
-    return _moved(images, most, _offsets(len(images), most, generator))
+def crop(images: torch.Tensor, most: int, generator: torch.Generator, *others: torch.Generator) -> torch.Tensor:
+    """Each image moved by up to `most` pixels in both directions, every offset as likely; black (0) moves in.
 
-
-def flip(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Each image mirrored left to right, half of the time."""
-    return _mirrored(images, _coins(len(images), generator))
-
-
-def _offsets(count: int, most: int, generator: torch.Generator) -> torch.Tensor:
-    """(2, B, 1): where in the padded image each one begins, down and to the right."""
-    return torch.randint(0, 2 * most + 1, (2, count, 1), generator=generator, device=generator.device)
-
-
-def _moved(images: torch.Tensor, most: int, offsets: torch.Tensor) -> torch.Tensor:
+    Of several generators each draws for its part of the images, all of which have one size.
+    """
     count, _, height, width = images.shape
+    generators = (generator, *others)
+    shape = (2, count // len(generators), 1)
+    draws = [torch.randint(0, 2 * most + 1, shape, generator=each, device=each.device) for each in generators]
+    offsets = torch.cat(draws, dim=1)
     padded = functional.pad(images, (most, most, most, most))
     rows = offsets[0] + torch.arange(height, device=images.device)  # (B, H)
     columns = offsets[1] + torch.arange(width, device=images.device)  # (B, W)
@@ -73,11 +64,11 @@ def _moved(images: torch.Tensor, most: int, offsets: torch.Tensor) -> torch.Tens
     return padded[which, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2).contiguous()
 
 
-def _coins(count: int, generator: torch.Generator) -> torch.Tensor:
-    return torch.rand(count, 1, 1, 1, generator=generator, device=generator.device) < 0.5  # noqa: PLR2004
-
-
-def _mirrored(images: torch.Tensor, coins: torch.Tensor) -> torch.Tensor:
+def flip(images: torch.Tensor, generator: torch.Generator, *others: torch.Generator) -> torch.Tensor:
+    """Each image mirrored left to right, half of the time; several generators as in `crop`."""
+    generators = (generator, *others)
+    shape = (len(images) // len(generators), 1, 1, 1)
+    coins = torch.cat([torch.rand(shape, generator=each, device=each.device) < 0.5 for each in generators])  # noqa: PLR2004
     return torch.where(coins, images.flip(-1), images)
 
 
