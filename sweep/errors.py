@@ -121,3 +121,8 @@ class CheckpointError(WorkError):
 
 class VerificationError(WorkError):
     """A registry version's bytes differ from its manifest."""
+
+
+def first_line(error: BaseException) -> str:
+    """What an error of somebody else's says, without what follows; its kind where it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -14,6 +14,7 @@ import yaml
 
 from sweep.core.positions import Mark, Path, Positions, Problem
 from sweep.core.section import described
+from sweep.errors import first_line
 
 MOST_NODES = 20_000
 DEEPEST = 40
@@ -65,7 +66,7 @@ def read(text: str, source: str) -> tuple[list[Document], list[Problem]]:
         problems.append(Problem(_mark(at, source) if at else start, (), f"isn't YAML: {told}."))
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         # ValueError: a date that is none. RecursionError: thousands of brackets.
-        told = str(error).splitlines()[0] if str(error) else type(error).__name__
+        told = first_line(error)
         problems.append(Problem(start, (), f"isn't YAML that can be read: {told}."))
     if not documents and not problems:
         problems.append(Problem(start, (), "the file is empty. Copy one of cluster/, and change what it marks."))

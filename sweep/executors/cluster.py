@@ -27,7 +27,7 @@ from sweep.core.limits import check_prices, hour_of
 from sweep.core.pool import Demand, Node
 from sweep.core.protocols import Capacity
 from sweep.core.spec import Resources
-from sweep.errors import InputError
+from sweep.errors import InputError, first_line
 from sweep.executors import storage
 from sweep.executors.nodes import Nodes, Outlook, Seen
 from sweep.machine import mps_runs
@@ -233,7 +233,7 @@ def connect(options: Mapping[str, Any]) -> Any:
         ) from error
     except (OSError, ValueError, ray.exceptions.AuthenticationError) as error:
         raise InputError(
-            f"address: no Ray cluster lets us in at {address!r} ({str(error).strip().splitlines()[0]}). "
+            f"address: no Ray cluster lets us in at {address!r} ({first_line(error)}). "
             "Is it running, and is RAY_AUTH_MODE=token set with its token?"
         ) from error
 
@@ -250,7 +250,7 @@ def _here(options: Mapping[str, Any]) -> Any:
         return ray.init(**options)
     except (ConnectionError, ray.exceptions.AuthenticationError) as error:
         raise InputError(
-            f"a Ray runs on this machine and doesn't let us in ({str(error).strip().splitlines()[0]}). Start one for "
+            f"a Ray runs on this machine and doesn't let us in ({first_line(error)}). Start one for "
             "this study alone with --address local, or give the other's token: RAY_AUTH_TOKEN."
         ) from error
 

@@ -22,7 +22,7 @@ from sweep.core.capacity import at_once
 from sweep.core.pool import Demand, Node, count, gpus_of
 from sweep.core.protocols import Capacity, Decision, Director, Fusing, NodeChange, Placement, RunAttempt
 from sweep.core.spec import Resources
-from sweep.errors import ResourceError, WorkError
+from sweep.errors import ResourceError, WorkError, first_line
 from sweep.executors.cluster import Cluster, quiet, taken
 from sweep.executors.deaths import death
 from sweep.executors.hesitation import Hesitation
@@ -127,7 +127,7 @@ class WarmExecutor:
                 while not director.finished:
                     self._turn(director)
         except ray.exceptions.RaySystemError as error:
-            why = str(error).strip().splitlines()[0].removesuffix(".")
+            why = first_line(error).removesuffix(".")
             raise WorkError(
                 f"the Ray cluster is gone, or takes no more work: {why}. On another one: resume."
             ) from error

@@ -20,7 +20,7 @@ from ray.exceptions import AuthenticationError
 from ray.job_submission import JobDetails, JobStatus, JobSubmissionClient
 
 import sweep
-from sweep.errors import InputError, WorkError
+from sweep.errors import InputError, WorkError, first_line
 from sweep.remote.asking import Asked
 
 STOP_WAIT_S = 120
@@ -58,7 +58,7 @@ def connect(address: str) -> JobSubmissionClient:
             return JobSubmissionClient(address)
     except (OSError, RuntimeError, ValueError, AuthenticationError) as error:
         raise InputError(
-            f"address: no Ray cluster takes a job at {address!r} ({str(error).strip().splitlines()[0]}). "
+            f"address: no Ray cluster takes a job at {address!r} ({first_line(error)}). "
             "Is its dashboard reachable (ray dashboard FILE), and is RAY_AUTH_MODE=token set with its token?"
         ) from error
 
@@ -188,7 +188,7 @@ def _texts(client: JobSubmissionClient, job: str) -> Generator[str, None, JobDet
                 tries += 1
                 if tries > _TRIES:
                     raise WorkError(
-                        f"the cluster is out of reach: {str(error).strip().splitlines()[0]}. Job {job} goes on there."
+                        f"the cluster is out of reach: {first_line(error)}. Job {job} goes on there."
                     ) from error
             time.sleep(_RETRY_S if tries else _PAUSE_S)
 

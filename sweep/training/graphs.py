@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
+from sweep.errors import first_line
 from sweep.training import memory
 
 SMALL = 5_000_000
@@ -114,7 +115,7 @@ class Recorded:
             if memory.exhausted(error):
                 raise
             self._refused, self._inputs = True, []
-            reason = str(error).strip().splitlines()[0]
+            reason = first_line(error)
             sys.stderr.write(f"cuda_graphs: the step can't be recorded, so its kernels start one by one: {reason}\n")
         return not self._refused
 

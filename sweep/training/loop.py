@@ -15,7 +15,7 @@ from torch.nn import functional
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from sweep.errors import NonFiniteLossError
+from sweep.errors import NonFiniteLossError, first_line
 from sweep.training import compiling, graphs, scoring, weights
 from sweep.training.batches import epoch_generator, steps_per_epoch
 from sweep.training.settings import LoopSettings
@@ -154,7 +154,7 @@ class Loop(ABC):
         except RuntimeError as error:
             if self._forward is self._whole or not compiling.failed(error):
                 raise
-            sys.stderr.write(f"compile: the compiler failed, so the trial goes on without it: {_first_line(error)}\n")
+            sys.stderr.write(f"compile: the compiler failed, so the trial goes on without it: {first_line(error)}\n")
             self._forward = self._whole
             self.optimizer.zero_grad()
             loss = self._descend(inputs, targets)
@@ -264,7 +264,3 @@ def lr_factor(epoch: float, settings: LoopSettings) -> float:
 def _half_cosine(progress: float) -> float:
     """From 1 down to 0, as progress goes from 0 to 1."""
     return 0.5 * (1 + math.cos(math.pi * progress))
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]

@@ -13,7 +13,7 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
-from sweep.errors import CheckpointError, TrainingError
+from sweep.errors import CheckpointError, TrainingError, first_line
 
 if TYPE_CHECKING:
     import torch
@@ -122,7 +122,7 @@ def _write_torch(file: Path, state: Mapping[str, Any]) -> None:
     except UnpicklingError as error:
         raise TrainingError(
             "checkpoint: the state holds more than tensors and plain values, and could only be read back by running "
-            f"code from the file: {_first_line(error)} Convert it, or save it into a folder and give that."
+            f"code from the file: {first_line(error)} Convert it, or save it into a folder and give that."
         ) from error
 
 
@@ -185,7 +185,3 @@ def kind(value: Any) -> str:
     shape = getattr(value, "shape", None)
     detail = f" of shape {tuple(shape)}" if shape is not None else f" {value!r:.60}"
     return f"{type(value).__name__}{detail}"
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0]

@@ -15,7 +15,7 @@ from sweep.core.resolved import resolved_yaml, spec_sha256
 from sweep.core.spec import StudySpec
 from sweep.core.study import StudyMachine
 from sweep.core.trial import Trial, TrialState
-from sweep.errors import InputError
+from sweep.errors import InputError, first_line
 from sweep.watch.text import shown
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Mlflow:
             found = self._client.get_experiment_by_name(experiment)
             self._experiment = found.experiment_id if found else self._client.create_experiment(experiment)
         except Exception as error:  # MLflow's stores raise what their libraries raise
-            raise InputError(f"--mlflow: {tracking!r} can't be used: {_first_line(error)}") from error
+            raise InputError(f"--mlflow: {tracking!r} can't be used: {first_line(error)}") from error
         self._name, self._study = experiment, ""
         self._runs: dict[int, str] = {}
         self._work: queue.Queue[Callable[[], None] | None] = queue.Queue()
@@ -100,7 +100,7 @@ class Mlflow:
                 write()
             except Exception as error:  # noqa: BLE001 - MLflow's stores raise what their libraries raise
                 broken = True
-                _LOG.warning("MLflow is written no more: %s. The study goes on.", _first_line(error))
+                _LOG.warning("MLflow is written no more: %s. The study goes on.", first_line(error))
 
     # Written by the thread
 
@@ -181,7 +181,3 @@ class Mlflow:
             self._work.put(lambda: self._client.log_metric(self._study, name, value, timestamp=at, step=step))
             tags["best_trial"] = str(best.number)
         self._work.put(partial(self._terminate, None, "FINISHED" if event.complete else "KILLED", at, tags))
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

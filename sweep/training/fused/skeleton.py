@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.func import functional_call, vmap
 
+from sweep.errors import first_line
 from sweep.training import compiling
 from sweep.training.fused import dropout, products
 
@@ -61,8 +62,7 @@ class Skeleton:
         except RuntimeError as error:
             if not compiling.failed(error):
                 raise
-            first = str(error).strip().splitlines()[0]
-            sys.stderr.write(f"compile: the compiler failed, so the trials go on without it: {first}\n")
+            sys.stderr.write(f"compile: the compiler failed, so the trials go on without it: {first_line(error)}\n")
             self._compiled = None
             return self.plain(weights, buffers, inputs, list(masks))
 
